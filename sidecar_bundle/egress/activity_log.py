@@ -1,0 +1,56 @@
+"""Appends decisions to the bottle's activity file, one JSON line each, and keeps it bounded."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from sidecar_bundle.shared.activity import Activity, Verdict
+from sidecar_bundle.shared.layout import ACTIVITY_BYTES, ACTIVITY_FILE
+
+
+class ActivityLog:
+    """`activity.jsonl` in `folder`, mode 0600; above `limit` bytes it becomes `activity.jsonl.1`."""
+
+    def __init__(self, folder: str, limit: int = ACTIVITY_BYTES) -> None:
+        self._path = Path(folder, ACTIVITY_FILE)
+        self._limit = limit
+        self._fd = -1
+        self._complained = False
+
+    def write(self, verdict: Verdict, method: str, host: str, target: str, reason: str = "", status: int = 0) -> None:
+        """Appends one decision; `target` must hold no query. A full disk is said once and stops no traffic."""
+        line = Activity(
+            time=round(time.time(), 3),
+            source="egress",
+            verdict=verdict,
+            method=method[:32],
+            host=host[:255],
+            target=target[:1024],
+            reason=reason[:1024],
+            status=status,
+        ).to_json()
+        try:
+            self._append(line.encode() + b"\n")
+            self._complained = False
+        except OSError as error:
+            if not self._complained:
+                self._complained = True
+                sys.stderr.write(f"cannot write {self._path}: {error.strerror}\n")
+
+    def _append(self, data: bytes) -> None:
+        if self._fd >= 0 and os.fstat(self._fd).st_size + len(data) > self._limit:
+            self.close()
+            self._path.replace(f"{self._path}.1")
+        if self._fd < 0:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(self._path, flags, 0o600)
+        os.write(self._fd, data)
+
+    def close(self) -> None:
+        """Closes the file; a later write opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,63 @@
+"""The bottle's own certificate authority: made at the first start, kept in the bundle's private state."""
+
+# mypy: disable-error-code="import-not-found"
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sidecar_bundle.shared.layout import CA_FILE
+
+_LIFE = datetime.timedelta(days=365)
+_MARK = b"-----BEGIN CERTIFICATE-----"
+
+
+def ensure_ca(folder: str, slug: str) -> str:
+    """The CA's certificate as PEM; key and certificate lie in `folder` (0700), where the proxy looks for them."""
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = Path(folder, CA_FILE)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = _make(slug)
+        # Complete or absent: a start that dies in between must not leave half a key.
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        new.replace(path)
+    return (_MARK + data.partition(_MARK)[2]).decode("ascii")
+
+
+def _make(slug: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"bot-bottle {slug or secrets.token_hex(4)}"[:64])])
+    now = datetime.datetime.now(datetime.UTC)
+    usage = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .serial_number(x509.random_serial_number())
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + _LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False),
+            critical=True,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return bytes(private) + bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -1,0 +1,149 @@
+"""JSON lines over a unix stream socket, with file descriptors: what host, init and its daemons speak."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+VERSION = 1
+MAX_LINE = 1024 * 1024
+MAX_FDS = 16
+
+
+class WireError(Exception):
+    """The other side broke the protocol, refused, or is gone; the text is one line."""
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as one line of ASCII JSON."""
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+class Decoder:
+    """Bytes in, messages out. A line above `MAX_LINE` or one that is no JSON object raises `WireError`."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The messages that `data` completes, in order."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE or any(len(line) > MAX_LINE for line in lines):
+            raise WireError(f"a line is longer than {MAX_LINE} bytes")
+        return [_parse(line) for line in lines if line.strip()]
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        raise WireError("a line is not JSON") from None
+    if not isinstance(message, dict):
+        raise WireError("a line is not a JSON object")
+    return message
+
+
+def send(sock: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+    """Sends the whole message on a blocking socket; `fds` travel with its first byte and stay open here."""
+    data = encode(message)
+    sent = socket.send_fds(sock, [data], list(fds)) if fds else sock.send(data)
+    sock.sendall(data[sent:])
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """What has arrived: bytes (empty at the end of the stream) and new file descriptors, not inheritable."""
+    data, fds, _flags, _address = socket.recv_fds(sock, 65536, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    return data, list(fds)
+
+
+def _address(path: str) -> tuple[str, int]:
+    # sun_path holds 107 bytes; a longer path is reached through an open folder.
+    if len(os.fsencode(path)) <= 107:
+        return path, -1
+    folder, name = os.path.split(path)
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{fd}/{name}", fd
+
+
+def connect(path: str, timeout: float) -> socket.socket:
+    """A connected stream socket; raises `OSError`. `timeout` in seconds holds for every later operation too."""
+    address, fd = _address(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return sock
+
+
+def listen(path: str) -> socket.socket:
+    """A listening stream socket at `path` with mode 0600; a socket that was left there is replaced."""
+    address, fd = _address(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        Path(address).unlink(missing_ok=True)
+        sock.bind(address)
+        sock.listen(64)
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        os.umask(mask)
+        if fd >= 0:
+            os.close(fd)
+    return sock
+
+
+class Client:
+    """The host's end of a bundle's control socket: one request, one response. Raises `WireError` only."""
+
+    def __init__(self, path: str, timeout: float = 10.0) -> None:
+        self._timeout = timeout
+        self._decoder = Decoder()
+        try:
+            self._sock = connect(path, timeout)
+        except OSError as error:
+            raise WireError(f"the bundle does not answer at {path}: {error.strerror or error}") from None
+
+    def request(
+        self, message: Mapping[str, Any], fds: Sequence[int] = (), timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The response to `message`; a response that is not `ok` is raised with its text."""
+        self._sock.settimeout(self._timeout if timeout is None else timeout)
+        try:
+            send(self._sock, message, fds)
+            while True:
+                data = self._sock.recv(65536)
+                if not data:
+                    raise WireError("the bundle closed the connection")
+                if replies := self._decoder.feed(data):
+                    break
+        except TimeoutError:
+            raise WireError(f"the bundle did not answer {message.get('op')!r} in time") from None
+        except OSError as error:
+            raise WireError(f"the bundle is gone: {error.strerror or error}") from None
+        reply = replies[0]
+        if not reply.get("ok"):
+            raise WireError(str(reply.get("error", "refused without a reason")))
+        return reply
+
+    def close(self) -> None:
+        """Ends the connection; the bundle goes on."""
+        self._sock.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
