@@ -269,8 +269,23 @@ class Backend(Protocol):
 
     def sweep(self, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]: ...
 
+    def activity_path(self, slug: str) -> Path | None:
+        """The file that the bottle's egress writes its decisions to; untrusted: open it without following links."""
+        ...
 
-class Warm(Protocol):
-    """A bundle started ahead: without secrets, given to the next launch, gone when its owner is."""
+    def warm(self) -> None:
+        """Starts a bundle ahead for the next launch: unconfigured, without secrets, gone when this process is."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends what was started ahead. Bottles live on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostPaths:
+    """Where a backend keeps things: the state folder (`~/.bot-bottle`), the cache, and the operator's extra CA file."""
+
+    home: Path
+    cache: Path
+    extra_ca: Path | None = None

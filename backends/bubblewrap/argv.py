@@ -1,0 +1,135 @@
+"""The two sandboxes as bwrap argument lists: pure, from a few facts about the host's root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent_image.providers import HOME, WORKSPACE
+
+UID = 1000
+PROVISION = "/run/provision"
+BUNDLE_STATE = "/run/bundle"
+BUNDLE_APP = "/app"
+
+# What of /etc an ordinary program reads; nothing here says anything about this host's people or services.
+ETC = (
+    "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "bash.bashrc",
+    "bash_completion", "bash_completion.d", "inputrc", "terminfo", "mime.types", "services", "protocols", "ethertypes",
+    "magic", "magic.mime", "locale.conf", "locale.alias", "debian_version", "os-release", "lsb-release", "gai.conf",
+    "ssl/openssl.cnf", "java-17-openjdk", "java-21-openjdk", "perl", "python3", "python3.11", "python3.12",
+    "python3.13", "vim", "nanorc", "fonts", "login.defs", "skel", "shells", "gnutls", "crypto-policies", "pki/tls/openssl.cnf",
+)  # fmt: skip
+BUNDLE_ETC = ("resolv.conf", "hosts", "nsswitch.conf", "gai.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+              "localtime", "services", "protocols", "ssl/openssl.cnf", "host.conf", "mime.types")  # fmt: skip
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+CA_PLACES = (CA_BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")
+# Pid 1 cannot be killed from inside: it brings HOME in place, says so, then only reaps.
+PID_1 = (
+    "cp -R -p "
+    + PROVISION
+    + "/. "
+    + HOME
+    + "/ && mkdir -p "
+    + WORKSPACE
+    + " && echo ready >&3 && exec 3>&- || exit 1; "
+    "while :; do sleep 2147483647 & wait; done"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostRoot:
+    """What the sandbox may take from the host's root: top-level links (name, target) and real system folders."""
+
+    links: tuple[tuple[str, str], ...]
+    folders: tuple[str, ...]
+
+
+def _system(root: HostRoot) -> list[str]:
+    out = ["--ro-bind", "/usr", "/usr"]
+    for folder in root.folders:
+        out += ["--ro-bind", folder, folder]
+    for name, target in root.links:
+        out += ["--symlink", target, name]
+    return out
+
+
+def _isolation(*, network: bool, hostname: str) -> list[str]:
+    out = ["--unshare-all", *(["--share-net"] if network else []), "--unshare-user", "--disable-userns"]
+    out += ["--uid", str(UID), "--gid", str(UID), "--hostname", hostname, "--cap-drop", "ALL", "--new-session"]
+    return [*out, "--die-with-parent", "--as-pid-1", "--clearenv"]
+
+
+def agent_argv(
+    bwrap: str,
+    root: HostRoot,
+    *,
+    hostname: str,
+    files: str,
+    workspace: str,
+    protect: Sequence[str],
+    tmpfs: int,
+    seccomp_fd: int,
+    info_fd: int,
+) -> list[str]:
+    """The agent's sandbox. `files` holds `etc/` and `home/` as provisioning wrote them; `workspace` may be "".
+
+    `protect` are paths below the workspace that are shown read-only, but for `.git` folders, which are bound on
+    themselves so that they cannot be renamed away. The command is pid 1; it says `ready` on descriptor 3.
+    """
+    out = [bwrap, *_isolation(network=False, hostname=hostname), *_system(root)]
+    out += ["--proc", "/proc", "--dev", "/dev", "--size", str(tmpfs), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    out += ["--tmpfs", "/etc"]
+    for name in ETC:
+        out += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in ("passwd", "group", "hosts", "hostname", "resolv.conf", "nsswitch.conf", "profile", "gitconfig"):
+        out += ["--ro-bind", f"{files}/etc/{name}", f"/etc/{name}"]
+    for place in CA_PLACES:
+        out += ["--ro-bind", f"{files}/etc/ca-certificates.crt", place]
+    out += ["--remount-ro", "/etc"]
+    for place in ("/tmp", "/var/tmp", HOME):
+        out += ["--size", str(tmpfs), "--perms", "1777" if place != HOME else "0700", "--tmpfs", place]
+    out += ["--dir", "/run", "--ro-bind", f"{files}/home", PROVISION]
+    if workspace:
+        out += ["--bind", workspace, WORKSPACE]
+        for path in protect:
+            flag = "--bind" if path.endswith("/.git") else "--ro-bind"
+            out += [flag, path, WORKSPACE + path[len(workspace) :]]
+    out += ["--remount-ro", "/", "--chdir", "/", "--info-fd", str(info_fd), "--seccomp", str(seccomp_fd)]
+    return [*out, "--setenv", "PATH", "/usr/bin:/bin", "--", "/bin/sh", "-c", PID_1]
+
+
+def bundle_argv(
+    bwrap: str,
+    root: HostRoot,
+    *,
+    python: str,
+    read_only: Sequence[str],
+    package: str,
+    state: str,
+    upstream_ca: str,
+    seccomp_fd: int,
+    info_fd: int,
+    env: Sequence[tuple[str, str]],
+) -> list[str]:
+    """The bundle's sandbox: the host's network, its own state folder, and its Python. Pid 1 is the init."""
+    out = [bwrap, *_isolation(network=True, hostname="bundle"), *_system(root), "--proc", "/proc", "--dev", "/dev"]
+    out += ["--remount-ro", "/dev", "--tmpfs", "/etc"]
+    for name in BUNDLE_ETC:
+        out += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    out += ["--remount-ro", "/etc", "--size", str(64 << 20), "--tmpfs", "/tmp"]
+    for path in read_only:
+        out += ["--ro-bind", path, path]
+    out += [
+        "--ro-bind",
+        package,
+        f"{BUNDLE_APP}/sidecar_bundle",
+        "--ro-bind",
+        upstream_ca,
+        f"{BUNDLE_APP}/upstream-ca.pem",
+    ]
+    out += ["--bind", state, BUNDLE_STATE, "--remount-ro", "/", "--chdir", "/tmp"]
+    out += ["--info-fd", str(info_fd), "--seccomp", str(seccomp_fd)]
+    for name, value in env:
+        out += ["--setenv", name, value]
+    return [*out, "--", python, "-I", f"{BUNDLE_APP}/sidecar_bundle/init/__main__.py"]

@@ -1,0 +1,305 @@
+"""The bubblewrap backend: no daemon, no root needed; a keeper process per bottle is all there is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from agent_image.providers import PROVIDERS, WORKSPACE
+from backends import bundle, provision
+from backends.api import (
+    Agent,
+    BackendError,
+    Capability,
+    Check,
+    ExecResult,
+    Fault,
+    GeneratedFile,
+    HostPaths,
+    Launched,
+    LaunchPlan,
+    Leftover,
+    Progress,
+    Values,
+    WorkspaceMode,
+)
+from backends.bubblewrap import limits, probe, proof, remains, seccomp, spare
+from backends.process import Runner
+
+_SANDBOX_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+STOP_TIMEOUT = 12.0  # seconds; the bundle may take 8 of them
+
+
+class BubblewrapBackend:
+    """See `backends.api.Backend` for what each method promises."""
+
+    name = "bubblewrap"
+    strength = "namespaces, seccomp, no root inside; shares the host's kernel"
+
+    def __init__(self, paths: HostPaths, runner: Runner | None = None) -> None:
+        self.paths = paths
+        self.root = paths.home / "run"
+        self.runner = runner or Runner()
+        self.spares = spare.Spares(paths, self.root, self.runner)
+        self.one_shots: dict[str, spare.Spare] = {}
+
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+        return frozenset({Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE, Capability.SIGNAL_DAEMON})
+
+    def available(self) -> Check:
+        """Whether a sandbox can be made here, found out by making one."""
+        return probe.sandbox(self.runner)
+
+    def preflight(self, plan: LaunchPlan) -> tuple[Check, ...]:
+        """What this launch needs of the machine."""
+        checks = [self.available(), self.spares.environment()]
+        bounded, how = limits.describe()
+        checks.append(Check("limits", True, how, warn=not bounded))
+        try:
+            seccomp.program()
+        except LookupError as error:
+            checks.append(Check("seccomp", False, str(error), "use another backend on this machine"))
+        if not plan.one_shot and shutil.which(plan.argv[0], path=_SANDBOX_PATH) is None:
+            fix = plan.provider.install_hint or f"install {plan.argv[0]} under /usr"
+            checks.append(Check("agent", False, f"{plan.argv[0]} is not installed where the sandbox sees it", fix))
+        if plan.workspace is WorkspaceMode.BIND and (plan.cwd / ".git").is_dir():
+            checks.append(Check("git", True, ".git/hooks and .git/config stay read-only inside (bind)", warn=True))
+        return tuple(checks)
+
+    def launch(self, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress) -> Launched:
+        """Sandbox and bundle up, agent running, launcher no longer needed (except by a one-shot bottle)."""
+        if proof.find(self.root, plan.slug) is not None:
+            raise BackendError(f"a bottle named {plan.slug} is running already")
+        progress("starting the sidecar bundle")
+        one = self.spares.take()
+        try:
+            return self._launch(one, plan, values, workspace, progress)
+        except BaseException:
+            one.close()
+            remains.clear(one.run)
+            raise
+
+    def _launch(
+        self, one: spare.Spare, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress
+    ) -> Launched:
+        control = one.run / proof.BUNDLE / "control.sock"
+        started = time.time()
+        self._provision(one, plan, control)
+        mapped = None
+        if workspace is not None and one.agent_uid:
+            if plan.workspace is WorkspaceMode.BIND:
+                mapped = workspace.stat().st_uid
+            else:
+                give_tree(workspace, one.agent_uid)
+        progress("starting the sandbox")
+        one.request(
+            {
+                "op": "launch",
+                "slug": plan.slug,
+                "agent": plan.agent,
+                "started": started,
+                "workspace": str(workspace or ""),
+                "map_owner": mapped,
+                "protect": protected(workspace) if workspace and plan.workspace is WorkspaceMode.BIND else [],
+                "limits": {
+                    "memory": plan.limits.memory,
+                    "pids": plan.limits.pids,
+                    "files": plan.limits.files,
+                    "tmpfs": plan.limits.tmpfs,
+                },
+                "config": bundle.config(plan),
+                "one_shot": plan.one_shot,
+            }
+        )
+        bundle.supply(control, values.tokens)
+        progress("waiting for egress")
+        bundle.wait_ready(control)
+        if not plan.one_shot:
+            progress("starting the agent")
+        one.request(
+            {
+                "op": "go",
+                "argv": list(self._enter(one.run, tty=True)),
+                "agent_argv": list(plan.argv),
+                "resume_argv": list(plan.resume_argv),
+                "env": provision.agent_env(plan.provider, plan.env, values.env),
+            }
+        )
+        if plan.one_shot:
+            self.one_shots[plan.slug] = one
+        else:
+            one.conn.close()
+        agent = Agent(plan.slug, plan.agent, self.name, "running", started, plan.daemons)
+        return Launched(agent, {"run": str(one.run)})
+
+    def _provision(self, one: spare.Spare, plan: LaunchPlan, control: Path) -> None:
+        """Writes what the sandbox shows as /etc and HOME."""
+        ca = bundle.ca_of(control)
+        files = one.run / "files"
+        roots = (one.run / "upstream-ca.pem").read_text()
+        generated = [
+            *plan.files,
+            *provision.system_files(plan.slug),
+            GeneratedFile("/etc/ca-certificates.crt", roots.rstrip("\n") + "\n" + ca),
+            GeneratedFile(provision.CA_ONLY, ca),
+        ]
+        (files / "home").mkdir(parents=True, mode=0o755)
+        for file in generated:
+            home = file.path.startswith("/home/agent/")
+            target = files / ("home" + file.path[len("/home/agent") :] if home else file.path.lstrip("/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as out:
+                out.write(file.text)
+        for skill in plan.skills:
+            shutil.copytree(skill, files / "home" / plan.provider.skills_dir / skill.name, symlinks=True)
+        if one.agent_uid:
+            for place in (files, files / "etc"):
+                place.chmod(0o755)
+            for path in (files / "etc").iterdir():
+                path.chmod(0o644)
+            give_tree(files / "home", one.agent_uid)
+
+    def enumerate(self) -> tuple[tuple[Agent, ...], tuple[Fault, ...]]:
+        """Bottles whose keeper is proved alive."""
+        agents = []
+        for run in proof.runs(self.root):
+            live = proof.load(run)
+            if live is None or not live.slug or not live.alive():
+                continue
+            agents.append(describe(run, live))
+        return tuple(agents), ()
+
+    def stop(self, slug: str) -> None:
+        """Ends the bottle and removes every trace of it but the host's own state."""
+        run, live = self._find(slug)
+        held = self.one_shots.pop(slug, None)
+        if held is not None:
+            held.close()
+        remains.ask_to_stop(run)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while any(p.alive() for p in live.procs) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        faults = remains.clear(run)
+        if faults:
+            raise BackendError(f"bottle {slug} did not end cleanly: {faults[0]}", "bottle-dash cleanup")
+
+    def signal(self, slug: str, daemon: str, sig: int) -> None:
+        """SIGHUP reloads a daemon, SIGTERM restarts it."""
+        run, _ = self._find(slug)
+        message = {"op": "reload"} if sig == signal.SIGHUP else {"op": "restart", "daemon": daemon}
+        bundle.request(run / proof.BUNDLE / "control.sock", message)
+
+    def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]:
+        """The client of the bottle's terminal."""
+        run, _ = self._find(slug)
+        argv = (sys.executable, "-I", "-m", "backends.holder", "attach", str(run / proof.HOLDER_SOCKET))
+        return (*argv, "--pane") if pane else argv
+
+    def exec_argv(self, slug: str, argv: Sequence[str], *, tty: bool) -> tuple[str, ...]:
+        """A command beside the agent; give it the environment that it shall have."""
+        run, _ = self._find(slug)
+        return (*self._enter(run, tty=tty), *argv)
+
+    def exec(self, slug: str, script: str, timeout: float = 60.0) -> ExecResult:
+        """A shell script beside the agent."""
+        env = provision.base_env(PROVIDERS["shell"])
+        done = self.runner.run(self.exec_argv(slug, ["sh", "-s"], tty=False), input=script, timeout=timeout, env=env)
+        return ExecResult(done.status, done.stdout, done.stderr)
+
+    def copy_in(self, slug: str, files: Sequence[GeneratedFile]) -> None:
+        """Files into the running bottle, as the agent's user."""
+        buffer = BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for file in files:
+                info = tarfile.TarInfo(file.path.lstrip("/"))
+                data = file.text.encode()
+                info.size, info.mode, info.mtime = len(data), file.mode, int(time.time())
+                tar.addfile(info, BytesIO(data))
+        argv = self.exec_argv(slug, ["tar", "-xpf", "-", "-C", "/", "--no-same-owner"], tty=False)
+        env = provision.base_env(PROVIDERS["shell"])
+        done = self.runner.run(argv, input=buffer.getvalue(), timeout=60, env=env)
+        if done.status:
+            raise BackendError(f"cannot copy into bottle {slug}: {done.last_line}")
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """What dead bottles of this user left in this state folder, and stale claims of the machine's."""
+        return remains.find(self.root)
+
+    def sweep(self, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
+        """Removes them; each that stays is a fault."""
+        return remains.sweep(self.root, leftovers)
+
+    def activity_path(self, slug: str) -> Path | None:
+        """Where egress writes its decisions."""
+        found = proof.find(self.root, slug)
+        return found[0] / proof.BUNDLE / "activity.jsonl" if found else None
+
+    def warm(self) -> None:
+        """One spare bundle."""
+        self.spares.fill()
+
+    def close(self) -> None:
+        """The spare goes, the bottles stay."""
+        self.spares.close()
+
+    def _find(self, slug: str) -> tuple[Path, proof.Live]:
+        found = proof.find(self.root, slug)
+        if found is None:
+            raise BackendError(f"no live bottle {slug}", "bottle-dash list active")
+        return found
+
+    def _enter(self, run: Path, *, tty: bool) -> tuple[str, ...]:
+        options = ("--tty",) if tty else ()
+        head = (sys.executable, "-I", "-m", "backends.bubblewrap.enter", str(run))
+        return (*head, *options, "--cwd", WORKSPACE, "--")
+
+
+def describe(run: Path, live: proof.Live) -> Agent:
+    """A live bottle's row."""
+    agent = Agent(live.slug, live.agent, "bubblewrap", "running", live.started, ("egress",))
+    if not live.sandbox.alive():
+        return with_state(agent, "error", "its sandbox has ended; x removes it")
+    if not live.bundle.alive():
+        return with_state(agent, "error", "its sidecar bundle is gone: nothing gets out; x stops it")
+    try:
+        status = (run / proof.STATUS).read_text().split()
+    except OSError:
+        return with_state(agent, "starting", "")
+    if status[:1] == ["ended"]:
+        return with_state(agent, "done", f"ended with status {status[1] if len(status) > 1 else '?'}")
+    return agent
+
+
+def with_state(agent: Agent, state: str, detail: str) -> Agent:
+    """The same row in another state."""
+    return Agent(agent.slug, agent.name, agent.backend, state, agent.started, agent.services, detail)  # type: ignore[arg-type]
+
+
+def protected(workspace: Path) -> list[str]:
+    """What a bound repository must not let an agent change: hooks and configuration that the host's git would run."""
+    git = workspace / ".git"
+    if not git.is_dir() or git.is_symlink():
+        return [str(git)] if git.is_file() else []
+    out = [str(git)]
+    places = [git, *(p.parent for p in git.glob("modules/**/config"))]
+    for place in places:
+        hooks = place / "hooks"
+        hooks.mkdir(exist_ok=True)
+        out += [str(hooks), *([str(place / "config")] if (place / "config").is_file() else [])]
+    return out
+
+
+def give_tree(folder: Path, uid: int) -> None:
+    """The whole tree to `uid`, links themselves and not what they point at."""
+    os.lchown(folder, uid, uid)
+    for base, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            os.lchown(os.path.join(base, name), uid, uid)  # noqa: PTH118 - a hot loop over many files

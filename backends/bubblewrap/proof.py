@@ -1,0 +1,97 @@
+"""Which bubblewrap bottles live: what a keeper wrote about itself, believed only with proof of its processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from backends.bubblewrap import syscalls
+
+RECORD = "bottle.json"
+STATUS = "agent-status"
+HOLDER_SOCKET = "holder.sock"
+BUNDLE = "bundle"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Proc:
+    """A process that cannot be mistaken for a later one: pid and start time in clock ticks since boot."""
+
+    pid: int
+    start: int
+
+    @classmethod
+    def of(cls, pid: int) -> Proc:
+        """The proof of a live process."""
+        return cls(pid, syscalls.start_time(pid))
+
+    def alive(self) -> bool:
+        """Whether this very process still runs. Only meaningful within one boot."""
+        return self.start != 0 and syscalls.start_time(self.pid) == self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The keeper's record of one bottle. `slug` is empty while the bundle is a spare; uids are 0 unless root's."""
+
+    schema: int
+    ident: str
+    slug: str
+    agent: str
+    started: float
+    boot_id: str
+    owner_uid: int
+    keeper: Proc
+    bundle: Proc
+    sandbox: Proc
+    agent_uid: int
+    bundle_uid: int
+    pids: int
+    files: int
+    memory: int
+    one_shot: bool
+
+    @property
+    def procs(self) -> tuple[Proc, Proc, Proc]:
+        """All three, the owner first."""
+        return self.keeper, self.sandbox, self.bundle
+
+    def alive(self) -> bool:
+        """Whether the bottle's owner lives in this boot."""
+        return self.boot_id == syscalls.boot_id() and self.keeper.alive()
+
+
+def dump(live: Live) -> str:
+    """The record as JSON."""
+    return json.dumps(asdict(live), indent=1) + "\n"
+
+
+def load(run: Path) -> Live | None:
+    """The record of a run folder, or None where there is none (yet) or one of another schema."""
+    try:
+        raw: dict[str, Any] = json.loads((run / RECORD).read_text())
+        if raw.get("schema") != SCHEMA:
+            return None
+        keeper, bundle, sandbox = (Proc(**raw.pop(name)) for name in ("keeper", "bundle", "sandbox"))
+        return Live(keeper=keeper, bundle=bundle, sandbox=sandbox, **raw)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def runs(root: Path) -> Iterator[Path]:
+    """The run folders under `root`."""
+    if root.is_dir():
+        yield from sorted(p for p in root.iterdir() if p.is_dir() and not p.is_symlink())
+
+
+def find(root: Path, slug: str) -> tuple[Path, Live] | None:
+    """The live bottle of that slug."""
+    for run in runs(root):
+        live = load(run)
+        if live is not None and live.slug == slug and live.alive():
+            return run, live
+    return None

@@ -1,0 +1,170 @@
+"""Keepers with a bundle that is up but belongs to no bottle yet: made ahead, or on the spot."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import backends
+import sidecar_bundle
+from backends.api import BackendError, Check, HostPaths
+from backends.bubblewrap import probe, remains, uids
+from backends.bundle_env import BundleEnv, upstream_ca
+from backends.process import Runner
+
+KEEPER_TIMEOUT = 30.0  # seconds for any one answer
+
+
+class Spare:
+    """A keeper that waits for its bottle. It ends when this object's connection does."""
+
+    def __init__(self, run: Path, conn: socket.socket, pair: tuple[int, int]) -> None:
+        self.run = run
+        self.conn = conn
+        self.agent_uid, self.bundle_uid = pair
+        self.reader = conn.makefile("r", encoding="utf-8")
+
+    def request(self, message: dict[str, Any]) -> dict[str, Any]:
+        """One answer of the keeper; its refusals and its death are `BackendError`."""
+        try:
+            self.conn.sendall(json.dumps(message).encode() + b"\n")
+            line = self.reader.readline()
+        except OSError:
+            line = ""
+        if not line:
+            raise BackendError("the bottle's keeper ended: " + remains.last_words(self.run), "bottle-dash doctor")
+        answer: dict[str, Any] = json.loads(line)
+        if not answer["ok"]:
+            raise BackendError(answer["error"], answer.get("hint", ""))
+        return answer
+
+    def close(self) -> None:
+        """Lets the keeper end, unless its bottle runs."""
+        with contextlib.suppress(OSError):
+            self.reader.close()
+            self.conn.close()
+
+
+class Spares:
+    """At most one spare of this process, used by one thread at a time for each step."""
+
+    def __init__(self, paths: HostPaths, root: Path, runner: Runner) -> None:
+        self.paths = paths
+        self.root = root
+        self.runner = runner
+        self.env = BundleEnv(paths.cache, paths.extra_ca)
+        self.ready: list[Spare] = []
+
+    def environment(self) -> Check:
+        """Whether the bundle's own Python environment is built."""
+        try:
+            return Check("bundle environment", True, str(self.env.python()))
+        except BackendError as error:
+            return Check("bundle environment", False, error.message, error.hint)
+
+    def take(self) -> Spare:
+        """The spare, or a new one."""
+        while self.ready:
+            one = self.ready.pop()
+            if remains.keeper_alive(one.run):
+                return one
+            one.close()
+            remains.clear(one.run)
+        return self.start()
+
+    def fill(self) -> None:
+        """Makes a spare if there is none; failures wait for the launch, which will name them."""
+        if not self.ready:
+            with contextlib.suppress(BackendError, OSError):
+                self.ready.append(self.start())
+
+    def close(self) -> None:
+        """Ends the spare and removes its folder."""
+        while self.ready:
+            one = self.ready.pop()
+            one.close()
+            remains.wait_gone(one.run)
+            remains.clear(one.run)
+
+    def start(self) -> Spare:
+        """A new keeper with a bundle that answers."""
+        python = self.env.python()
+        roots = upstream_ca(self.paths.extra_ca)
+        run = self.root / secrets.token_hex(4)
+        root = os.geteuid() == 0
+        pair = (0, 0)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            run.mkdir(mode=0o711 if root else 0o700)
+            remains.mark(run)
+            if root:
+                run.chmod(0o711)
+                pair = uids.claim(str(run))
+            (run / "bundle").mkdir(mode=0o700)
+            (run / "upstream-ca.pem").write_text(roots)
+            (run / "upstream-ca.pem").chmod(0o644)
+            if root:
+                os.chown(run / "bundle", pair[1], pair[1])
+            conn = self._spawn(run)
+        except OSError as error:
+            remains.clear(run)
+            reason = error.strerror or str(error)
+            raise BackendError(f"cannot prepare {run}: {reason}", f"check space and permissions of {self.root}") from None
+        except BaseException:
+            remains.clear(run)
+            raise
+        one = Spare(run, conn, pair)
+        try:
+            one.request(
+                {
+                    "op": "prepare",
+                    "run": str(run),
+                    "bwrap": probe.bwrap(),
+                    "python": str(python),
+                    "read_only": outside_usr([str(python.parent.parent), base_prefix(python)]),
+                    "package": str(Path(sidecar_bundle.__path__[0]).resolve()),
+                    "upstream_ca": str(run / "upstream-ca.pem"),
+                    "agent_uid": pair[0],
+                    "bundle_uid": pair[1],
+                    "keeper_paths": keeper_paths(),
+                }
+            )
+        except BaseException:
+            one.close()
+            remains.wait_gone(run)
+            remains.clear(run)
+            raise
+        return one
+
+    def _spawn(self, run: Path) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(KEEPER_TIMEOUT)
+        with theirs:
+            self.runner.spawn_detached(
+                [sys.executable, "-I", "-m", "backends.bubblewrap.keeper"], stdin_socket=theirs, log=run / "keeper.log"
+            )
+        return ours
+
+
+def base_prefix(python: Path) -> str:
+    """The installation that a virtual environment's Python stands on."""
+    return str(python.resolve().parent.parent)
+
+
+def outside_usr(paths: list[str]) -> list[str]:
+    """Those that /usr does not already bring, without repeats."""
+    return list(dict.fromkeys(p for p in paths if p != "/usr" and not p.startswith("/usr/")))
+
+
+def keeper_paths() -> list[str]:
+    """What our own Python needs to be found by another uid: installation, environment, and this program."""
+    places = [sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), *(str(Path(p).resolve().parent) for p in backends.__path__)]
+    kept = outside_usr(places)
+    return [p for p in kept if not any(p != q and p.startswith(q + "/") for q in kept)]

@@ -1,0 +1,95 @@
+"""From manifests and a few host facts to a LaunchPlan: pure, runs nothing, holds names of secrets only."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent_image.providers import PROVIDERS, ProviderError, agent_argv
+from backends.api import BackendError, EnvVar, LaunchPlan, LaunchSpec, Limits, Token
+from backends.provision import home_files
+from manifests.catalog import Bottle, Catalog
+
+_BASE36 = string.digits + string.ascii_lowercase
+
+
+def mint_slug(agent: str, rng: random.Random | None = None) -> str:
+    """`<agent>-<5 random base36 characters>`."""
+    return f"{agent}-" + "".join((rng or random.SystemRandom()).choices(_BASE36, k=5))
+
+
+def make_plan(
+    spec: LaunchSpec, catalog: Catalog, *, slug: str, limits: Limits, skills: Mapping[str, Path]
+) -> LaunchPlan:
+    """The plan of `spec`. `skills` maps the names that exist on the host to their folders.
+
+    Raises `BackendError` for an agent or bottle that is unknown or broken, a missing skill, or a request that the
+    provider cannot honour.
+    """
+    agent = catalog.agent(spec.agent)
+    if agent is None:
+        broken = next((b for b in catalog.broken if b.kind == "agent" and b.name == spec.agent), None)
+        if broken is not None:
+            raise BackendError(f"agent {spec.agent} is broken: {broken.error}", "correct the file")
+        names = ", ".join(a.name for a in catalog.agents) or "none yet: bottle-dash init"
+        raise BackendError(f"no agent {spec.agent!r}", f"agents: {names}")
+    bottle = catalog.bottle(agent.bottle)
+    if bottle is None:
+        raise BackendError(f"agent {agent.name}: no bottle {agent.bottle!r}")
+    provider = PROVIDERS[bottle.provider]
+    missing = [name for name in agent.skills if name not in skills]
+    if missing:
+        raise BackendError(
+            f"agent {agent.name}: skill {missing[0]} not found", f"put it at ~/.claude/skills/{missing[0]}/"
+        )
+    has_prompt = bool(agent.prompt)
+    try:
+        argv = agent_argv(provider, has_prompt=has_prompt, remote_control=spec.remote_control)
+        resume = agent_argv(provider, has_prompt=has_prompt, resume=True, remote_control=spec.remote_control)
+    except ProviderError as error:
+        raise BackendError(str(error), "leave --remote-control out") from None
+    return LaunchPlan(
+        slug=slug,
+        agent=agent.name,
+        agent_source=agent.source,
+        bottles=bottle.chain,
+        provider=provider,
+        backend=spec.backend,
+        argv=tuple(argv) if not spec.command else spec.command,
+        resume_argv=tuple(resume) if not spec.command else spec.command,
+        cwd=spec.cwd,
+        workspace=spec.workspace,
+        routes=tuple(r.route for r in bottle.routes),
+        tokens=tuple(Token(r.route.auth.slot, r.token_ref) for r in bottle.routes if r.route.auth),
+        env=_env(bottle),
+        skills=tuple(skills[name] for name in agent.skills),
+        files=home_files(
+            provider, prompt=agent.prompt, git_name=bottle.git_user_name, git_email=bottle.git_user_email
+        ),
+        git_remotes=tuple(f"{r.host}: {r.upstream}" for r in bottle.remotes),
+        supervise=bottle.supervise,
+        limits=limits,
+        one_shot=bool(spec.command),
+        notes=_notes(bottle, catalog, agent.shadows),
+    )
+
+
+def _env(bottle: Bottle) -> tuple[EnvVar, ...]:
+    """Manifest variables, and the placeholder of each provider role that a route plays."""
+    out = [EnvVar(e.name, e.kind, e.text) for e in bottle.env]
+    named = {e.name for e in out}
+    provider = PROVIDERS[bottle.provider]
+    if any(r.role in provider.roles for r in bottle.routes if r.role):
+        out += [EnvVar(n, "placeholder", v) for n, v in provider.placeholder_env.items() if n not in named]
+    return tuple(out)
+
+
+def _notes(bottle: Bottle, catalog: Catalog, shadows: bool) -> tuple[str, ...]:
+    notes = list(catalog.warnings)
+    if shadows:
+        notes.append("the repository's agent replaces the one of the same name in your home folder")
+    if bottle.remotes:
+        notes.append("git remotes are declared, but this version has no git-gate: pushes to them do not work")
+    return tuple(notes)
