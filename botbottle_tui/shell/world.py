@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from backends.api import Agent, BackendInfo, Changes, Fault, LaunchPlan, LaunchSpec, Leftover, Prepared, Progress, Values
+from backends.api import (
+    Agent,
+    BackendInfo,
+    Changes,
+    Fault,
+    LaunchPlan,
+    LaunchSpec,
+    Leftover,
+    Prepared,
+    Progress,
+    Values,
+)
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 

@@ -1,0 +1,76 @@
+"""Verbs on live bottles: `attach`, `stop`, `diff`, `export`, `apply`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from backends.api import BackendError
+from botbottle_tui.cli.out import ask, fail, interactive, say, tell
+from botbottle_tui.host.launching import Host
+from botbottle_tui.host.paths import host_paths
+from sidecar_bundle.shared.visible import visible
+
+
+def attach(args: argparse.Namespace) -> int:
+    """Shows the agent's terminal here until it ends or one leaves."""
+    if not interactive():
+        fail("attach needs a terminal", f"bottle-dash list active shows whether {args.slug} runs")
+        return 2
+    host = Host(host_paths())
+    return host.runner.foreground(host.attach_argv(args.slug, pane=False))
+
+
+def stop(args: argparse.Namespace) -> int:
+    """Stops each bottle named; unexported changes are kept as a patch unless dropped on purpose."""
+    host = Host(host_paths())
+    status = 0
+    for slug in args.slug:
+        try:
+            status |= _stop(host, slug, yes=args.yes, drop=args.drop_changes)
+        except BackendError as error:
+            fail(error.message, error.hint)
+            status = 1
+    return status
+
+
+def _stop(host: Host, slug: str, *, yes: bool, drop: bool) -> int:
+    changed = 0
+    if host.records.load(slug) is not None:
+        found = host.changes(slug)
+        changed = 0 if found.exported else len(found.files)
+    fate = ("dropped" if drop else "kept as a patch") if changed else ""
+    if not yes:
+        if not sys.stdin.isatty():
+            fail(f"stopping {slug} wants a yes", "--yes where there is no terminal")
+            return 2
+        note = f" {changed} changed files were not brought out; they will be {fate}." if changed else ""
+        if not ask(f"Stop {slug}?{note}"):
+            tell(f"{slug} goes on")
+            return 2
+    kept = host.stop(slug, drop_changes=drop)
+    say(f"{slug} stopped" + (f"; {changed} changed files kept in {kept}" if kept else f"; {changed} changed files {fate}" if fate else ""))
+    return 0
+
+
+def diff(args: argparse.Namespace) -> int:
+    """The changes as a patch on stdout; on a terminal with hidden characters made visible."""
+    found = Host(host_paths()).changes(args.slug)
+    if not found.files:
+        tell(f"no changes: {found.note}")
+        return 0
+    text = visible(found.patch) if sys.stdout.isatty() else found.patch
+    sys.stdout.write(text)
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Writes the patch and says where."""
+    say(str(Host(host_paths()).export(args.slug)))
+    return 0
+
+
+def apply(args: argparse.Namespace) -> int:
+    """Applies the changes to the folder that was copied."""
+    say(Host(host_paths()).apply(args.slug))
+    return 0

@@ -1,0 +1,132 @@
+"""`start`: an agent in a new bottle, or with `-- ARGS` one command in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+from backends.api import LaunchPlan, LaunchSpec, Prepared, Values, WorkspaceMode
+from backends.provision import agent_env
+from botbottle_tui.cli.out import ask, check_line, dump, fail, interactive, say, secret, tell
+from botbottle_tui.host.launching import Host
+from botbottle_tui.host.paths import host_paths, work_folder
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status: the command's or agent's; 1 when it could not start, 2 when it was not allowed to."""
+    host = Host(host_paths(), chosen=args.backend or "")
+    workspace = WorkspaceMode(args.cwd) if args.cwd else WorkspaceMode.NONE
+    spec = LaunchSpec(args.agent, "", work_folder(), workspace, tuple(args.command), args.remote_control)
+    prepared = host.prepare(spec)
+    if args.dry_run and args.json:
+        dump(as_json(prepared))
+    else:
+        write = tell if args.command else say
+        for line in lines(prepared):
+            write(line)
+    if prepared.plan is None or not prepared.ok:
+        bad = next(c for c in prepared.checks if not c.ok)
+        fail(f"cannot start {args.agent}: {bad.name}: {bad.detail}", bad.fix)
+        return 1
+    if args.dry_run:
+        return 0
+    if not args.command and not args.yes:
+        if not interactive():
+            fail("an interactive start needs a terminal", "or --yes, to start it in the background")
+            return 2
+        if not ask("Start it?"):
+            tell("nothing was started")
+            return 2
+    plan = prepared.plan
+    answers = {v.name: secret(v.text, v.name) for v in plan.env if v.kind == "secret"}
+    values = host.host_values(plan, answers)
+    return one_shot(host, plan, values) if args.command else session(host, plan, values)
+
+
+def session(host: Host, plan: LaunchPlan, values: Values) -> int:
+    """Launches, then shows the agent if there is a terminal. The bottle outlives this process."""
+    agent = host.launch(plan, values, tell)
+    if not interactive():
+        say(agent.slug)
+        tell(f"{agent.slug} runs: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
+        return 0
+    status = host.runner.foreground(host.attach_argv(agent.slug, pane=False))
+    tell(f"{agent.slug} goes on: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
+    return status
+
+
+def one_shot(host: Host, plan: LaunchPlan, values: Values) -> int:
+    """One command, its exit status, and nothing kept but a patch of what it changed in a copy."""
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGHUP, _leave)
+    try:
+        host.launch(plan, values, lambda line: None)
+        tty = sys.stdin.isatty() and sys.stdout.isatty()
+        argv = host.backend(plan.backend).exec_argv(plan.slug, plan.argv, tty=tty)
+        return host.runner.foreground(argv, agent_env(plan.provider, plan.env, values.env))
+    finally:
+        if host.records.load(plan.slug) is not None:
+            kept = host.stop(plan.slug, drop_changes=False)
+            if kept:
+                tell(f"bottle-dash: the command changed its copy; the changes are in {kept}")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def lines(prepared: Prepared) -> list[str]:
+    """The preflight as text: names of variables, never values; placeholders are left out."""
+    plan = prepared.plan
+    out: list[str] = []
+    if plan is not None:
+        out += [
+            f"agent      {plan.agent} ({plan.agent_source})",
+            f"bottle     {' -> '.join(plan.bottles)}",
+            f"provider   {plan.provider.name}",
+            f"backend    {plan.backend}",
+            f"workspace  {plan.workspace.value} {plan.cwd if plan.workspace is not WorkspaceMode.NONE else ''}".rstrip(),
+            f"routes     {', '.join(route_text(plan)) or 'none: nothing can be reached'}",
+            f"env        {', '.join(v.name for v in plan.env if v.kind != 'placeholder') or 'none'}",
+            f"skills     {', '.join(p.name for p in plan.skills) or 'none'}",
+            f"files      {', '.join(f.path for f in plan.files)}",
+        ]
+    return out + [check_line(c) for c in prepared.checks]
+
+
+def route_text(plan: LaunchPlan) -> list[str]:
+    """Each route with its paths and its credential's scheme."""
+    out = []
+    for route in plan.routes:
+        paths = " " + " ".join(route.path_allowlist) if route.path_allowlist else ""
+        out.append(route.host + paths + (f" [auth:{route.auth.scheme}]" if route.auth else ""))
+    return out
+
+
+def as_json(prepared: Prepared) -> dict[str, object]:
+    """The preflight for programs."""
+    plan = prepared.plan
+    checks = [{"name": c.name, "ok": c.ok, "warn": c.warn, "detail": c.detail, "fix": c.fix} for c in prepared.checks]
+    if plan is None:
+        return {"schema": 1, "ok": False, "checks": checks}
+    return {
+        "schema": 1,
+        "ok": prepared.ok,
+        "agent": plan.agent,
+        "source": plan.agent_source,
+        "bottles": plan.bottles,
+        "provider": plan.provider.name,
+        "backend": plan.backend,
+        "workspace": plan.workspace.value,
+        "cwd": str(plan.cwd),
+        "argv": plan.argv,
+        "routes": route_text(plan),
+        "env": [v.name for v in plan.env if v.kind != "placeholder"],
+        "tokens": [t.host_var for t in plan.tokens],
+        "skills": [p.name for p in plan.skills],
+        "checks": checks,
+    }
+
+

@@ -1,0 +1,212 @@
+"""Everything the program may ask of the world, as values; `perform` answers each with exactly one final message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backends.api import LaunchPlan, LaunchSpec, Leftover
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCatalog:
+    cwd: Path
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBackends:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLast:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InitHome:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Start a bundle ahead, so that the next launch is quick."""
+
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerate:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadActivity:
+    slug: str
+    limit: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suggest:
+    """Which of these launches is the first whose checks pass? Asked once, when nothing was launched before."""
+
+    specs: tuple[LaunchSpec, ...]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    spec: LaunchSpec
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """`answers` are values of `?text` entries by variable name: never shown, never logged."""
+
+    plan: LaunchPlan
+    spec: LaunchSpec
+    answers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    slug: str
+    drop_changes: bool = False
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadChanges:
+    slug: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    slug: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    slug: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FindLeftovers:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    leftovers: tuple[Leftover, ...]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPane:
+    """Which bottle does the pane beside the dashboard show?"""
+
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPane:
+    """Show the bottle in the pane beside the dashboard; `focus` moves the keyboard there."""
+
+    slug: str
+    focus: bool = True
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePane:
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """Give this terminal to the bottle until its client ends."""
+
+    slug: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the dashboard; bottles go on."""
+
+    seq: int = 0
+
+
+Effect = (
+    LoadCatalog
+    | LoadBackends
+    | LoadLast
+    | InitHome
+    | Warm
+    | Enumerate
+    | ReadActivity
+    | Suggest
+    | Prepare
+    | Launch
+    | Stop
+    | LoadChanges
+    | Export
+    | Apply
+    | FindLeftovers
+    | Sweep
+    | CheckPane
+    | OpenPane
+    | ClosePane
+    | Foreground
+    | Quit
+)
+
+LABELS: dict[type[Effect], str] = {
+    LoadCatalog: "reading manifests",
+    LoadBackends: "looking at backends",
+    LoadLast: "reading the last choices",
+    InitHome: "writing examples",
+    Warm: "warming a bundle",
+    Enumerate: "listing bottles",
+    ReadActivity: "reading activity",
+    Suggest: "finding which agents can start",
+    Prepare: "checking",
+    Launch: "starting",
+    Stop: "stopping",
+    LoadChanges: "comparing the workspace",
+    Export: "writing the patch",
+    Apply: "applying the changes",
+    FindLeftovers: "looking for leftovers",
+    Sweep: "cleaning up",
+    CheckPane: "looking at the pane",
+    OpenPane: "opening the pane",
+    ClosePane: "closing the pane",
+    Foreground: "in the foreground",
+    Quit: "ending",
+}
+
+
+def label(effect: Effect) -> str:
+    """What is being done, for the status line."""
+    what = LABELS[type(effect)]
+    if isinstance(effect, Launch):
+        return f"{what} {effect.plan.slug}"
+    if isinstance(effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground):
+        return f"{what}: {effect.slug}"
+    return what
+
+
+def slug_of(effect: Effect) -> str:
+    """The bottle that an effect is about, or ""."""
+    if isinstance(effect, Launch):
+        return effect.plan.slug
+    if isinstance(effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground | ReadActivity):
+        return effect.slug
+    return ""

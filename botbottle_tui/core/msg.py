@@ -1,0 +1,210 @@
+"""Everything that can happen, as values: keys and time, and the one final message of each effect (those with `seq`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.api import Agent, BackendInfo, Changes, Fault, LaunchSpec, Leftover, Prepared
+from botbottle_tui.core.effect import Effect
+from manifests.catalog import Catalog
+from sidecar_bundle.shared.activity import Activity
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A key by urwid's name, or one typed or pasted character."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Half a second went by; `now` is seconds since the epoch."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A line of a launch under way; not its final message, so it has no `seq`."""
+
+    slug: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogLoaded:
+    seq: int
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class BackendsLoaded:
+    seq: int
+    backends: tuple[BackendInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LastLoaded:
+    seq: int
+    spec: LaunchSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeInitialised:
+    seq: int
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerated:
+    seq: int
+    agents: tuple[Agent, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRead:
+    seq: int
+    slug: str
+    lines: tuple[Activity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """`agent` is "" when no checks passed."""
+
+    seq: int
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecPrepared:
+    seq: int
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    seq: int
+    agent: Agent
+    spec: LaunchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`kept` is the path of the patch that kept its changes, or ""."""
+
+    seq: int
+    slug: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesLoaded:
+    seq: int
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    seq: int
+    slug: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    seq: int
+    slug: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftoversFound:
+    seq: int
+    leftovers: tuple[Leftover, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    seq: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaneShown:
+    """The pane beside the dashboard shows this bottle; "" when there is no such pane."""
+
+    seq: int
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForegroundEnded:
+    seq: int
+    slug: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer to `Quit`, which nobody reads any more."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A newer request of the same lane took this one's place."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What the effect began is undone. `message` says what and why, `hint` what to do."""
+
+    seq: int
+    effect: Effect
+    message: str
+    hint: str = ""
+
+
+Final = (
+    CatalogLoaded
+    | BackendsLoaded
+    | LastLoaded
+    | HomeInitialised
+    | Warmed
+    | Enumerated
+    | ActivityRead
+    | Suggested
+    | SpecPrepared
+    | Launched
+    | Stopped
+    | ChangesLoaded
+    | Exported
+    | Applied
+    | LeftoversFound
+    | Swept
+    | PaneShown
+    | ForegroundEnded
+    | Ended
+    | Superseded
+    | Failed
+)
+
+Msg = KeyPressed | Resized | Ticked | Progressed | Final

@@ -1,0 +1,75 @@
+"""Manifests, backends and the last choices: what a new flow starts from, and an empty HOME."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from backends.api import BackendInfo
+from botbottle_tui.core.effect import Enumerate, InitHome, LoadBackends, LoadCatalog, Suggest
+from botbottle_tui.core.lists import agent_items, available, default_backend, default_spec, likely_agent
+from botbottle_tui.core.model import Model, Step, asked, note, pop, say, waiting_for
+from botbottle_tui.core.overlay import Picker
+from botbottle_tui.core.update import launch
+from manifests.catalog import Catalog
+
+SUGGESTED_FROM = 16  # agents tried for the first cursor: a look, not a search
+
+
+def catalog_loaded(model: Model, catalog: Catalog) -> Step:
+    """The manifests were read; warnings are said when they are new."""
+    before = model.catalog.warnings if model.catalog else ()
+    again = replace(model, catalog=catalog, suggested=model.suggested if catalog == model.catalog else None)
+    for warning in catalog.warnings:
+        if warning not in before:
+            again = say(note(again, warning, error=True), warning, error=True)
+    return settle(again)
+
+
+def backends_loaded(model: Model, backends: tuple[BackendInfo, ...]) -> Step:
+    """The backends were looked at; a picker that waited for them and has no choice to offer goes on."""
+    model = replace(model, backends=backends)
+    model, effects = settle(model)
+    match model.overlays:
+        case (*_, Picker(kind="backend", options=False, cursor="") as picker) if len(available(model)) == 1:
+            model, more = launch.after_agent(pop(model), picker.spec, False)
+            return model, effects + more
+        case (*rest, Picker(kind="backend", cursor="") as picker):
+            model = replace(model, overlays=(*rest, replace(picker, cursor=default_backend(model))))
+    return model, effects
+
+
+def settle(model: Model) -> Step:
+    """Asks once which agent can start, when nothing was launched before; sets the cursors that waited for it."""
+    effects: tuple[Suggest, ...] = ()
+    known = model.catalog is not None and model.backends is not None and model.last_loaded
+    cursor = likely_agent(model)
+    if known and not cursor and not waiting_for(model, Suggest):
+        whole = [i.key for i in agent_items(model) if not i.blocked][:SUGGESTED_FROM]
+        if whole:
+            model, asked_for = asked(model, Suggest(tuple(default_spec(model, name) for name in whole)))
+            return model, asked_for
+    if cursor:
+        overlays = tuple(
+            replace(o, cursor=cursor) if isinstance(o, Picker) and o.kind == "agent" and not o.cursor else o
+            for o in model.overlays
+        )
+        model = replace(model, overlays=overlays)
+    return model, effects
+
+
+def init(model: Model) -> Step:
+    """Writes the examples."""
+    return asked(model, InitHome())
+
+
+def initialised(model: Model, paths: tuple[Path, ...]) -> Step:
+    """The examples are there: read them."""
+    model = say(model, f"wrote {len(paths)} examples to {model.options.home}; n starts an agent")
+    return asked(model, LoadCatalog(model.options.cwd))
+
+
+def refresh(model: Model) -> Step:
+    """Everything read again, but what is being read already."""
+    wanted = (LoadCatalog(model.options.cwd), LoadBackends(), Enumerate())
+    return asked(say(model, "reading again"), *(e for e in wanted if not waiting_for(model, type(e))))

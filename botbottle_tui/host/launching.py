@@ -1,0 +1,264 @@
+"""The host as one object: prepare, launch, list, stop, bring the work out, clean up. Implements the dashboard's World."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from backends import registry
+from backends.api import (
+    Agent,
+    Backend,
+    BackendError,
+    BackendInfo,
+    Changes,
+    Check,
+    Fault,
+    HostPaths,
+    LaunchPlan,
+    LaunchSpec,
+    Leftover,
+    Prepared,
+    Progress,
+    Values,
+    WorkspaceMode,
+)
+from backends.bubblewrap.limits import default_limits
+from backends.plan import make_plan, mint_slug
+from backends.process import Runner
+from botbottle_tui.host import catalog as manifest_files
+from botbottle_tui.host import files, preflight, workspace
+from botbottle_tui.host.outcome import Outcomes
+from botbottle_tui.host.records import BottleRecord, Records
+from manifests.catalog import Catalog
+from sidecar_bundle.shared.activity import Activity, parse_activity
+
+LAST = "last.json"
+_TAIL = 256 << 10  # bytes of an activity log read at a time
+
+
+class Host:
+    """Everything that a verb or the dashboard does to this machine. Safe to use from several threads."""
+
+    def __init__(self, paths: HostPaths, backends: tuple[Backend, ...] | None = None, chosen: str = "") -> None:
+        self.paths = paths
+        self.runner = Runner()
+        loaded, faults = registry.load(paths) if backends is None else (backends, ())
+        self.all_backends: tuple[Backend, ...] = loaded
+        self.load_faults: tuple[Fault, ...] = faults
+        self.chosen = chosen
+        self.records = Records(paths.home)
+        self.outcomes = Outcomes(self.records, paths.home / "exports", self.runner)
+
+    # What there is
+
+    def catalog(self, cwd: Path) -> Catalog:
+        """All manifests."""
+        return manifest_files.read(self.paths.home, cwd)
+
+    def backends(self) -> tuple[BackendInfo, ...]:
+        """Every backend, found out by probing; one that could not be loaded says why."""
+        out = [BackendInfo(b.name, b.available(), b.strength, b.capabilities()) for b in self.all_backends]
+        return (*out, *(BackendInfo(f.source, Check(f.source, False, f.message, f.hint), "") for f in self.load_faults))
+
+    def backend(self, name: str = "") -> Backend:
+        """By argument, else by the flag or variable of this process."""
+        return registry.choose(self.all_backends, name or self.chosen)
+
+    def enumerate(self) -> tuple[tuple[Agent, ...], tuple[Fault, ...]]:
+        """Live bottles of every backend, joined with the records: one without the other is `lost` or `foreign`."""
+        agents: dict[str, Agent] = {}
+        faults: list[Fault] = list(self.load_faults)
+        for backend in self.all_backends:
+            try:
+                found, bad = backend.enumerate()
+            except BackendError as error:
+                faults.append(Fault(backend.name, error.message, error.hint))
+                continue
+            faults += bad
+            agents |= {a.slug: a for a in found}
+        down = {f.source for f in faults}
+        for record in self.records.all():
+            if record.slug not in agents and record.backend not in down and not self.records.busy(record.slug):
+                agents[record.slug] = _lost(record)
+        for slug, agent in agents.items():
+            if agent.state != "lost" and self.records.load(slug) is None:
+                agents[slug] = replace(agent, state="foreign", detail="no record in this state folder")
+        return tuple(sorted(agents.values(), key=lambda a: (a.started, a.slug))), tuple(faults)
+
+    # Launch
+
+    def last_spec(self) -> LaunchSpec | None:
+        """What was launched last."""
+        try:
+            raw = json.loads((self.paths.home / LAST).read_text(encoding="utf-8"))
+            return LaunchSpec(raw["agent"], raw["backend"], Path(raw["cwd"]), WorkspaceMode(raw["workspace"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def prepare(self, spec: LaunchSpec) -> Prepared:
+        """The plan and its checks; touches nothing."""
+        try:
+            backend = self.backend(spec.backend)
+            spec = replace(spec, backend=backend.name)
+            found = self.catalog(spec.cwd)
+            slug = mint_slug(spec.agent)
+            while self.records.folder(slug).exists():
+                slug = mint_slug(spec.agent)
+            agent = found.agent(spec.agent)
+            names = agent.skills if agent else ()
+            plan = make_plan(spec, found, slug=slug, limits=default_limits(), skills=preflight.skills(names))
+        except BackendError as error:
+            return Prepared(spec, None, (Check("manifest", False, error.message, error.hint),))
+        bottle = found.bottle(plan.bottles[0])
+        checks = (*preflight.host_checks(plan, bottle, os.environ), workspace.check(spec.cwd, spec.workspace, self.runner))
+        return Prepared(spec, plan, (*checks, *backend.preflight(plan)))
+
+    def host_values(self, plan: LaunchPlan, answers: Mapping[str, str]) -> Values:
+        """`${VAR}` and tokens from this process's environment, `?text` from `answers` by variable name."""
+        env: dict[str, str] = {}
+        for var in plan.env:
+            if var.kind == "host":
+                env[var.name] = _host_variable(var.text)
+            elif var.kind == "secret":
+                if var.name not in answers:
+                    raise BackendError(f"no value for {var.name}", "start it where the question can be answered")
+                env[var.name] = answers[var.name]
+        return Values(env, {t.slot: _host_variable(t.host_var) for t in plan.tokens})
+
+    def launch(self, plan: LaunchPlan, values: Values, progress: Progress) -> Agent:
+        """Copy, record, launch; whatever fails, nothing of it stays."""
+        backend = self.backend(plan.backend)
+        folder = self.records.folder(plan.slug)
+        bad = workspace.refuse(plan.cwd, plan.workspace)
+        if bad is not None:
+            raise BackendError(bad.detail, bad.fix)
+        with self.records.working_on(plan.slug):
+            try:
+                self.records.create(plan, time.time())
+                shown = plan.cwd if plan.workspace is WorkspaceMode.BIND else None
+                if plan.workspace is WorkspaceMode.COPY:
+                    shown = folder / "workspace"
+                    workspace.copy(plan.cwd, shown, self.runner, progress)
+                    progress("remembering what the copy looked like")
+                    self.outcomes.remember(plan.slug)
+                agent = backend.launch(plan, values, shown, progress).agent
+            except BaseException:
+                self.records.remove(plan.slug)
+                raise
+        if not plan.one_shot:
+            last = {"agent": plan.agent, "backend": plan.backend, "cwd": str(plan.cwd), "workspace": plan.workspace.value}
+            files.write(self.paths.home / LAST, json.dumps(last) + "\n")
+        return agent
+
+    # One bottle
+
+    def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]:
+        """The command that shows the agent's terminal."""
+        return self._owner(slug).attach_argv(slug, pane=pane)
+
+    def stop(self, slug: str, *, drop_changes: bool) -> str:
+        """Ends it and removes its state. Changes not brought out are kept as a patch unless told to drop them."""
+        record = self.records.load(slug)
+        live = self._owner(slug) if record is None or self._is_live(slug) else None
+        kept = ""
+        if live is not None:
+            with self.records.working_on(slug):
+                live.stop(slug)
+        if record is not None and not drop_changes:
+            found = self.outcomes.changes(slug)
+            if found.files and not found.exported:
+                kept = str(self.outcomes.export(slug))
+        self.records.remove(slug)
+        return kept
+
+    def changes(self, slug: str) -> Changes:
+        """What the agent changed in its copy."""
+        return self.outcomes.changes(slug)
+
+    def export(self, slug: str) -> Path:
+        """The changes as a patch file."""
+        return self.outcomes.export(slug)
+
+    def apply(self, slug: str) -> str:
+        """The changes into the operator's folder."""
+        return self.outcomes.apply(slug)
+
+    def activity(self, slug: str, limit: int) -> tuple[Activity, ...]:
+        """The last `limit` decisions of the bottle's egress, oldest first."""
+        for backend in self.all_backends:
+            path = backend.activity_path(slug)
+            if path is not None:
+                lines = files.read_tail(path, _TAIL).splitlines()[-limit:]
+                return tuple(a for a in map(parse_activity, lines) if a is not None)
+        return ()
+
+    # The rest
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Of every backend, and records whose bottle is gone."""
+        out = [one for backend in self.all_backends for one in backend.leftovers()]
+        agents, _ = self.enumerate()
+        for agent in agents:
+            if agent.state == "lost":
+                changes = self.outcomes.changes(agent.slug)
+                open_work = len(changes.files) if not changes.exported else 0
+                note = f"; {open_work} changed files go to a patch first" if open_work else ""
+                out.append(Leftover("host", "folder", agent.slug, agent.slug, f"state of a bottle that is gone{note}"))
+        for slug in self.records.torn():
+            out.append(Leftover("host", "folder", slug, slug, "state of a launch that was cut off"))
+        return tuple(out)
+
+    def sweep(self, leftovers: tuple[Leftover, ...]) -> tuple[Fault, ...]:
+        """Removes them; unexported changes become patches first."""
+        faults: list[Fault] = []
+        for backend in self.all_backends:
+            faults += backend.sweep([one for one in leftovers if one.backend == backend.name])
+        for one in leftovers:
+            if one.backend == "host" and not self._is_live(one.slug):
+                try:
+                    self.stop(one.slug, drop_changes=False)
+                except BackendError as error:
+                    faults.append(Fault("host", error.message, error.hint))
+        return tuple(faults)
+
+    def init_home(self) -> tuple[Path, ...]:
+        """The example manifests."""
+        return manifest_files.init(self.paths.home)
+
+    def warm(self) -> None:
+        """A spare bundle of the backend that a launch would take."""
+        self.backend().warm()
+
+    def close(self) -> None:
+        """Ends what was only started ahead."""
+        for backend in self.all_backends:
+            backend.close()
+
+    def _is_live(self, slug: str) -> bool:
+        return any(a.slug == slug and a.state != "lost" for a in self.enumerate()[0])
+
+    def _owner(self, slug: str) -> Backend:
+        record = self.records.load(slug)
+        if record is not None:
+            return self.backend(record.backend)
+        for backend in self.all_backends:
+            if any(a.slug == slug for a in backend.enumerate()[0]):
+                return backend
+        raise BackendError(f"no bottle {slug}", "bottle-dash list active")
+
+
+def _lost(record: BottleRecord) -> Agent:
+    detail = "its processes are gone (reboot or crash): x clears it away, D shows its changes"
+    return Agent(record.slug, record.agent, record.backend, "lost", record.started, tuple(record.services), detail)
+
+
+def _host_variable(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise BackendError(f"the host variable {name} is not set", f"export {name}=... before you start the program")
+    return value

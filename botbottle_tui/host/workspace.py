@@ -1,0 +1,137 @@
+"""The operator's folder on its way into a bottle: what a copy would bring, and the copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.api import BackendError, Check, Progress, WorkspaceMode
+from backends.process import Runner
+
+LIMIT = 2 << 30  # bytes; a larger folder wants --cwd=bind
+FILES_LIMIT = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a copy would bring: paths relative to the folder, bytes, and whether git's ignored files are left out."""
+
+    paths: tuple[str, ...]
+    size: int
+    ignored_left_out: bool
+
+
+def refuse(cwd: Path, mode: WorkspaceMode) -> Check | None:
+    """A failed check when `cwd` may not be shown in that mode, else None."""
+    if mode is WorkspaceMode.NONE:
+        return None
+    if not cwd.is_dir():
+        return Check("workspace", False, f"{cwd} is not a folder", "choose another workspace")
+    real = cwd.resolve()
+    home = Path.home().resolve()
+    if real == Path("/") or real == home or real in home.parents:
+        what = (
+            "the root folder" if real == Path("/") else "your home folder" if real == home else "a parent of your home"
+        )
+        return Check("workspace", False, f"{cwd} is {what}: a bottle never gets that", "start in a project folder")
+    return None
+
+
+def listing(cwd: Path, runner: Runner) -> Listing:
+    """Every file below `cwd`; in a git work tree what git does not ignore, and `.git` itself. Bounded by `LIMIT`."""
+    names = _git_names(cwd, runner)
+    ignored = names is not None
+    if names is None:
+        found = _walk(cwd)
+    else:
+        git = cwd / ".git"
+        found = [*names, *(f".git/{p}" for p in _walk(git))] if git.is_dir() else [*names]
+    size, kept = 0, []
+    for name in found:  # grows: a submodule or a repository in the folder is listed by its name only
+        try:
+            info = os.lstat(cwd / name)
+        except OSError:
+            continue
+        if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
+            kept.append(name)
+            size += info.st_size
+        elif stat.S_ISDIR(info.st_mode):
+            found += [f"{name.rstrip('/')}/{p}" for p in _walk(cwd / name)]
+    return Listing(tuple(kept), size, ignored)
+
+
+def check(cwd: Path, mode: WorkspaceMode, runner: Runner) -> Check:
+    """The workspace's preflight line."""
+    bad = refuse(cwd, mode)
+    if bad is not None:
+        return bad
+    if mode is WorkspaceMode.NONE:
+        return Check("workspace", True, "none: the agent's files are lost when the bottle stops")
+    if mode is WorkspaceMode.BIND:
+        return Check("workspace", True, f"{cwd} itself, writable by the agent", warn=True)
+    found = listing(cwd, runner)
+    detail = f"a copy of {cwd}: {len(found.paths)} files, {human(found.size)}"
+    if found.ignored_left_out:
+        detail += "; what git ignores stays out"
+    if found.size > LIMIT or len(found.paths) > FILES_LIMIT:
+        fix = "choose a smaller folder, or --cwd=bind"
+        return Check("workspace", False, f"{detail}: more than {human(LIMIT)} or {FILES_LIMIT} files", fix)
+    return Check("workspace", True, detail)
+
+
+def copy(cwd: Path, target: Path, runner: Runner, progress: Progress) -> None:
+    """Copies `cwd` to `target` (new). Links stay links, modes stay; devices, sockets and pipes stay out."""
+    found = listing(cwd, runner)
+    done = 0
+    try:
+        target.mkdir(mode=0o700, parents=True)
+        for number, name in enumerate(found.paths):
+            source, copy_to = cwd / name, target / name
+            copy_to.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copy2(source, copy_to, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # it went away meanwhile
+            done += copy_to.lstat().st_size
+            if number % 500 == 499:
+                progress(f"copying the workspace: {human(done)} of {human(found.size)}")
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        reason = error.strerror or str(error)
+        raise BackendError(f"cannot copy {cwd}: {reason}", "free disk space, or use --cwd=bind") from None
+
+
+def human(size: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(size)
+    for unit in ("B", "KB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def _git_names(cwd: Path, runner: Runner) -> list[str] | None:
+    """What git tracks or would add below `cwd`; None outside a work tree or where git cannot say."""
+    argv = ["git", "-C", str(cwd), "-c", "core.fsmonitor=false", "ls-files", "-z", "-co", "--exclude-standard"]
+    try:
+        done = runner.run(argv, timeout=60)
+    except BackendError:
+        return None
+    if not done.ok:
+        return None
+    names = done.raw.decode(errors="surrogateescape").split("\0")
+    return list(dict.fromkeys(n for n in names if n))
+
+
+def _walk(folder: Path) -> list[str]:
+    out: list[str] = []
+    for base, folders, names in os.walk(folder):
+        links = [f for f in folders if os.path.islink(os.path.join(base, f))]  # noqa: PTH114, PTH118 - a hot loop
+        out += [os.path.relpath(os.path.join(base, n), folder) for n in (*names, *links)]  # noqa: PTH118
+        if len(out) > FILES_LIMIT:
+            break
+    return out

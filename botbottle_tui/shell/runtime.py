@@ -1,0 +1,181 @@
+"""The loop: message in, model forward, screen redrawn, effects out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import urwid
+import urwid.display.raw
+from urwid.display import InputClosedError
+
+from botbottle_tui.core import effect as e
+from botbottle_tui.core import msg as m
+from botbottle_tui.core.model import DashOptions
+from botbottle_tui.core.overlay import Prompt
+from botbottle_tui.core.update import start, update
+from botbottle_tui.shell.perform import Seams, perform
+from botbottle_tui.shell.terminal import is_terminal, logged, on_signals, report_crash
+from botbottle_tui.shell.tmux import TmuxPanes
+from botbottle_tui.shell.worker import Lanes
+from botbottle_tui.shell.world import World
+from botbottle_tui.view.screen import screen
+from botbottle_tui.view.theme import PALETTE
+
+__all__ = ["DashOptions", "run_dashboard"]
+
+TICK = 0.5
+KEPT_MESSAGES = 200
+
+Key = str | tuple[str, int, int, int]
+
+
+class Dashboard:
+    """The one place where the model changes; all of it runs on the loop's thread, but for `post` and `hand_over`."""
+
+    def __init__(
+        self, world: World, options: DashOptions, env: Mapping[str, str], run_foreground: Callable[[Sequence[str]], int]
+    ) -> None:
+        self._terminal = urwid.display.raw.Screen()
+        self._run_foreground = run_foreground
+        self.model, self._first = start(options, time.time(), self._size())
+        self.loop = urwid.MainLoop(
+            screen(self.model), PALETTE, self._terminal, handle_mouse=False, input_filter=self._input
+        )
+        seams = Seams(world, TmuxPanes(env), self.hand_over)
+        self._lanes = Lanes(lambda effect: perform(effect, seams, self.post), self.post)
+        self.messages: deque[str] = deque(maxlen=KEPT_MESSAGES)
+        self.crash: BaseException | None = None
+
+    def run(self) -> None:
+        """Until quit, a signal, or a fault, which is then in `crash`."""
+        self.loop.set_alarm_in(0, lambda *_: self._begin())
+        with on_signals(self.stop):
+            try:
+                self.loop.run()
+            except (OSError, InputClosedError):
+                # the terminal hung up: there is nobody to tell, and nothing to restore
+                return
+
+    def stop(self) -> None:
+        """Ends the loop soon; from any thread or signal handler."""
+        self._from_thread(_exit)
+
+    def post(self, msg: m.Msg) -> None:
+        """A message from any thread; dropped once the loop has ended."""
+        self._from_thread(self.receive, msg)
+
+    def hand_over(self, argv: Sequence[str]) -> int:
+        """From a worker thread: the terminal belongs to `argv` until it ends; answers its exit status."""
+        done: Future[int] = Future()
+
+        def run() -> None:
+            try:
+                with self.loop.paused():
+                    status = self._run_foreground(argv)
+                self._own_keys()
+                done.set_result(status)
+            except Exception as error:  # the worker, which waits, makes a failure of it
+                done.set_exception(error)
+
+        self._from_thread(run)
+        return done.result()
+
+    def receive(self, msg: m.Msg) -> None:
+        """One message: the model forward, the screen anew, the effects out."""
+        try:
+            self.messages.append(self._told(msg))
+            self.model, effects = update(self.model, msg)
+            self.loop.widget = screen(self.model)
+        except Exception as error:
+            self.crash = error
+            raise urwid.ExitMainLoop from error
+        self._send(effects)
+
+    def _told(self, msg: m.Msg) -> str:
+        asking = bool(self.model.overlays) and isinstance(self.model.overlays[-1], Prompt)
+        return "KeyPressed(a secret's)" if asking and isinstance(msg, m.KeyPressed) else repr(msg)[:2000]
+
+    def _send(self, effects: Sequence[e.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, e.Quit):
+                raise urwid.ExitMainLoop
+            self._lanes.submit(effect)
+
+    def _begin(self) -> None:
+        self._own_keys()
+        self.loop.draw_screen()  # before any thread competes for the interpreter
+        self._send(self._first)
+        self._tick()
+
+    def _tick(self) -> None:
+        self.loop.set_alarm_in(TICK, lambda *_: self._tick())
+        self.receive(m.Ticked(time.time()))
+
+    def _input(self, keys: list[Key], _raw: list[int]) -> list[Key]:
+        for key in keys:
+            if key == "window resize":
+                self.loop.screen_size = None
+                self.receive(m.Resized(*self._size()))
+            elif isinstance(key, str):
+                self.receive(m.KeyPressed(key))
+        return []
+
+    def _size(self) -> tuple[int, int]:
+        cols, rows = self._terminal.get_cols_rows()
+        return cols, rows
+
+    def _own_keys(self) -> None:
+        # ctrl c is a key like any other; ctrl s must not freeze the screen
+        self._terminal.tty_signal_keys(intr="undefined", quit="undefined", start="undefined", stop="undefined")
+        size = self._size()
+        if size != self.model.size:
+            self.receive(m.Resized(*size))
+
+    def _from_thread(self, call: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended; so has whoever waited for the answer
+            self.loop.call_from_thread(call, *args)
+
+
+def _exit() -> None:
+    raise urwid.ExitMainLoop
+
+
+def run_dashboard(
+    world: World,
+    *,
+    cwd: Path,
+    home: Path,
+    options: DashOptions,
+    run_foreground: Callable[[Sequence[str]], int],
+) -> int:
+    """Runs the dashboard on this process's terminal until it is left; answers the exit status. Bottles go on.
+
+    `home` is the bot-bottle folder, where the log goes. `run_foreground` runs an argv on the terminal and answers its
+    exit status. What tmux, the clock and the folders say is filled into `options` here.
+    """
+    if not is_terminal((sys.stdin, sys.stdout)):
+        sys.stderr.write("bottle-dash: the dashboard needs a terminal; bottle-dash --help lists what does not\n")
+        return 2
+    env = dict(os.environ)
+    tmux = bool(env.get("TMUX") and env.get("TMUX_PANE"))
+    offset = time.localtime().tm_gmtoff
+    with logged(home):
+        dashboard = Dashboard(
+            world, replace(options, cwd=cwd, home=home, tmux=tmux, utc_offset=offset), env, run_foreground
+        )
+        try:
+            dashboard.run()
+        except Exception as error:
+            dashboard.crash = dashboard.crash or error
+    if dashboard.crash is not None:
+        report_crash(home, dashboard.crash, dashboard.messages)
+        return 1
+    return 0
