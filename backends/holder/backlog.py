@@ -6,7 +6,7 @@ import re
 
 from backends.holder.screen import Screen
 
-KEPT = 256 << 10
+KEPT = 128 << 10
 
 # What must not be lost with dropped output: modes, margins, charsets, keypad, reset.
 _STATE = re.compile(
@@ -26,6 +26,11 @@ class Backlog:
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    @property
+    def title(self) -> str:
+        """The window's title, as far as the output was read: asking often must cost nothing."""
+        return self._screen.title
 
     def append(self, data: bytes) -> None:
         """Takes output; cheap, whatever the amount."""

@@ -96,7 +96,7 @@ class _Client:
             os.set_blocking(fd, False)
         wakeup = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         try:
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSANOW)  # keeps what was typed already
             status = self._talk(wake_read)
         except _SignalledError as signalled:
             status = 128 + signalled.number

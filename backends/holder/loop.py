@@ -29,8 +29,8 @@ class Loop:
             self._selector.modify(fd, events, (reader, writer))
 
     def unwatch(self, fd: int) -> None:
-        """Ends `watch`; to be called before the descriptor is closed."""
-        if fd in self._selector.get_map():
+        """Ends `watch`, if there was one; to be called before the descriptor is closed."""
+        if fd >= 0 and fd in self._selector.get_map():
             self._selector.unregister(fd)
 
     def wake(self) -> None:

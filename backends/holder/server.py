@@ -102,7 +102,8 @@ class Holder:
     def run(self, *, start: bool = True) -> None:
         """Starts the agent if it was not yet, serves until `stop` or SIGTERM, then ends the agent and closes all.
 
-        With `start` False no agent is started before somebody asks for it. For the main thread. Raises OSError when the first start fails.
+        With `start` False no agent is started before somebody asks for it. For the main thread. Raises OSError when
+        the first start fails.
         """
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         signal.signal(signal.SIGTERM, lambda _number, _frame: self.stop())
@@ -309,7 +310,7 @@ class Holder:
             "terms": [client.term for client in attached],
             "rows": self._terminal.size[0],
             "cols": self._terminal.size[1],
-            "title": self._terminal.backlog.screen().title,
+            "title": self._terminal.backlog.title,
         }
 
 

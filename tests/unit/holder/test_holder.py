@@ -110,7 +110,8 @@ def test_a_signalled_client_gives_the_terminal_back(hold: Hold, number: int) -> 
     tty.sees("here")
     os.kill(tty.process.pid, number)
     os.kill(tty.process.pid, number)
-    assert tty.ends() == 128 + number
+    # The second one may come when the first has done its work, and then kill as signals do.
+    assert tty.ends() in (128 + number, -number)
     assert tty.restored() and not tty.screen.grid.alternate
 
 
@@ -196,7 +197,8 @@ def test_what_cannot_start_says_so(hold: Hold) -> None:
 
 
 def test_the_agent_gets_a_clean_start(hold: Hold) -> None:
-    script = "import os,signal; print(sorted(os.listdir('/proc/self/fd'))[:4], signal.getsignal(signal.SIGHUP), os.getsid(0)==os.getpid())"
+    script = "import os, signal as s; print(sorted(os.listdir('/proc/self/fd'))[:4], s.getsignal(s.SIGHUP), "
+    script += "os.getsid(0) == os.getpid())"
     bottle = hold([sys.executable, "-S", "-c", script + "; input()"])
     assert bottle.attach().sees("['0', '1', '2', '3'] 0 True")  # 3 is the folder being listed
 
@@ -210,9 +212,9 @@ def test_queries_are_answered_when_nobody_watches(hold: Hold) -> None:
         ]
     )
     until = time.monotonic() + 5
-    while "?62\\;22" not in "".join(bottle.ask("snapshot")["lines"]) and time.monotonic() < until:  # type: ignore[arg-type]
+    while "?62;22" not in "".join(bottle.ask("snapshot")["lines"]) and time.monotonic() < until:  # type: ignore[arg-type]
         time.sleep(0.05)
-    assert "1\\;1R" in "".join(bottle.ask("snapshot")["lines"])  # type: ignore[arg-type]
+    assert "1;1R" in "".join(bottle.ask("snapshot")["lines"])  # type: ignore[arg-type]
 
 
 def test_only_the_active_clients_terminal_answers(hold: Hold) -> None:
@@ -253,14 +255,15 @@ def test_a_program_of_the_full_screen_is_repainted(hold: Hold, tmp_path: Path) -
     assert again.sees("before") and not again.screen.grid.alternate
 
 
-FLOOD = "head -c 50000000 /dev/zero | tr '\\0' 'a' | fold -w 79; echo the-end; read x"
+FLOOD = "head -c 50000000 /dev/zero | tr '\\0' 'a' | fold -w 79; echo; echo the-end; read x"
 
 
 def test_a_flood_without_a_client(hold: Hold) -> None:
     bottle = hold(["sh", "-c", FLOOD])
     begin = bottle.rss()
+    until = time.monotonic() + 40
     while "the-end" not in bottle.ask("snapshot")["lines"]:  # type: ignore[operator]
-        assert bottle.rss() < begin + 30_000
+        assert bottle.rss() < begin + 30_000 and time.monotonic() < until
         time.sleep(0.3)
     assert bottle.ask("status")["state"] == "running"
 

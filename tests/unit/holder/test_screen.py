@@ -12,16 +12,20 @@ from backends.holder.backlog import KEPT, Backlog
 from backends.holder.screen import Screen
 
 SEQUENCES = [
-    b"hello\r\nworld", b"\x1b[2J\x1b[H", b"\x1b[3;5H", b"\x1b[1;31mred\x1b[0m", b"\x1b[38;5;200mx\x1b[48;2;1;2;3my",
-    b"\x1b[4:3m\x1b[58:2::9:8:7mcurly\x1b[m", b"\x1b[7m\x1b[9m\x1b[3m\x1b[2m", "漢字かな".encode(), "e\u0301a\u0308".encode(),
-    "─│┌┐ ⠋ ✻ 🚀".encode(), b"\x1b[K", b"\x1b[1K", b"\x1b[2K", b"\x1b[J", b"\x1b[1J", b"\x1b[3X", b"\x1b[2@", b"\x1b[2P", b"\x1b[2L",
-    b"\x1b[2M", b"\x1b[2;6r", b"\x1b[r", b"\x1b[2S", b"\x1b[T", b"\x1bM", b"\x1bD", b"\x1bE", b"\x1b7", b"\x1b8", b"\x1b[s", b"\x1b[u",
-    b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?47h", b"\x1b[?47l", b"\x1b[?1047h", b"\x1b[?1047l", b"\x1b[?25l", b"\x1b[?25h", b"\x1b[?1h",
-    b"\x1b=", b"\x1b>", b"\x1b[?2004h", b"\x1b[?1002;1006h", b"\x1b[?1002l", b"\x1b[?1004h", b"\x1b[?7l", b"\x1b[?7h", b"\x1b[4h",
-    b"\x1b[4l", b"\x1b[?6h", b"\x1b[?6l", b"\x1b[?2026h", b"\x1b[>1u", b"\x1b[>5u", b"\x1b[<u", b"\x1b[=3;2u", b"\x1b]0;a title\x07",
-    b"\x1b]2;other\x1b\\", b"\x1b(0lqqk\x1b(B", b"\x0e", b"\x0f", b"\x1b)0", b"\t", b"\x1bH", b"\x1b[g", b"\x1b[3g", b"\x1b[2I", b"\x1b[Z",
-    b"\b\b", b"\n\n\n", b"\r", b"\x1b[5G", b"\x1b[4d", b"\x1b[2A", b"\x1b[3B", b"\x1b[9C", b"\x1b[4D", b"\x1b[7b", b"\x1b[2 q", b"\x1b[>4;2m",
-    b"\x1b[!p", b"\x1bc", b"\x1b#8", b"\x1bPq#0;junk\x1b\\", b"\x1b_Gkitty\x1b\\", b"\x1b[c", b"\x1b[6n", b"A" * 45, b"\x1b[20h", b"\x1b[20l",
+    b"hello\r\nworld", b"\x1b[2J\x1b[H", b"\x1b[3;5H", b"\x1b[1;31mred\x1b[0m",
+    b"\x1b[38;5;200mx\x1b[48;2;1;2;3my", b"\x1b[4:3m\x1b[58:2::9:8:7mcurly\x1b[m",
+    b"\x1b[7m\x1b[9m\x1b[3m\x1b[2m", "漢字かな".encode(), "e\u0301a\u0308".encode(), "─│┌┐ ⠋ ✻ 🚀".encode(),
+    b"\x1b[K", b"\x1b[1K", b"\x1b[2K", b"\x1b[J", b"\x1b[1J", b"\x1b[3X", b"\x1b[2@", b"\x1b[2P", b"\x1b[2L",
+    b"\x1b[2M", b"\x1b[2;6r", b"\x1b[r", b"\x1b[2S", b"\x1b[T", b"\x1bM", b"\x1bD", b"\x1bE", b"\x1b7",
+    b"\x1b8", b"\x1b[s", b"\x1b[u", b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?47h", b"\x1b[?47l",
+    b"\x1b[?1047h", b"\x1b[?1047l", b"\x1b[?25l", b"\x1b[?25h", b"\x1b[?1h", b"\x1b=", b"\x1b>",
+    b"\x1b[?2004h", b"\x1b[?1002;1006h", b"\x1b[?1002l", b"\x1b[?1004h", b"\x1b[?7l", b"\x1b[?7h", b"\x1b[4h",
+    b"\x1b[4l", b"\x1b[?6h", b"\x1b[?6l", b"\x1b[?2026h", b"\x1b[>1u", b"\x1b[>5u", b"\x1b[<u", b"\x1b[=3;2u",
+    b"\x1b]0;a title\x07", b"\x1b]2;other\x1b\\", b"\x1b(0lqqk\x1b(B", b"\x0e", b"\x0f", b"\x1b)0", b"\t",
+    b"\x1bH", b"\x1b[g", b"\x1b[3g", b"\x1b[2I", b"\x1b[Z", b"\b\b", b"\n\n\n", b"\r", b"\x1b[5G", b"\x1b[4d",
+    b"\x1b[2A", b"\x1b[3B", b"\x1b[9C", b"\x1b[4D", b"\x1b[7b", b"\x1b[2 q", b"\x1b[>4;2m", b"\x1b[!p",
+    b"\x1bc", b"\x1b#8", b"\x1bPq#0;junk\x1b\\", b"\x1b_Gkitty\x1b\\", b"\x1b[c", b"\x1b[6n", b"A" * 45,
+    b"\x1b[20h", b"\x1b[20l",
 ]  # fmt: skip
 
 
