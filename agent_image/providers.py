@@ -65,7 +65,9 @@ class ProviderError(ValueError):
     """An argument that the provider cannot honour."""
 
 
-def agent_argv(provider: Provider, *, has_prompt: bool, resume: bool = False, remote_control: bool = False) -> list[str]:
+def agent_argv(
+    provider: Provider, *, has_prompt: bool, resume: bool = False, remote_control: bool = False
+) -> list[str]:
     """The whole argv of the agent inside the bottle, composed from the table, never by editing another argv.
 
     Raises `ProviderError` when remote control is asked of a provider without it.
@@ -127,9 +129,10 @@ _CODEX = Provider(
     bypass_args=("--dangerously-bypass-approvals-and-sandbox",),
     resume=Resume(ResumeKind.SUBCOMMAND, ("resume", "--last"), ".codex/sessions/**/*.jsonl"),
     placeholder_env=MappingProxyType({"OPENAI_API_KEY": "egress-placeholder"}),
+    env=MappingProxyType({"CODEX_CA_CERTIFICATE": "/etc/ssl/certs/ca-certificates.crt"}),
     home_files=MappingProxyType(
         {
-            ".codex/config.toml": 'check_for_update_on_startup = false\n\n[analytics]\nenabled = false\n\n'
+            ".codex/config.toml": "check_for_update_on_startup = false\n\n[analytics]\nenabled = false\n\n"
             f'[projects."{WORKSPACE}"]\ntrust_level = "trusted"\n'
         }
     ),

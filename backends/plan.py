@@ -42,7 +42,7 @@ def make_plan(
     missing = [name for name in agent.skills if name not in skills]
     if missing:
         raise BackendError(
-            f"agent {agent.name}: skill {missing[0]} not found", f"put it at ~/.claude/skills/{missing[0]}/"
+            f"agent {agent.name}: skill {missing[0]} not found", f"put a folder {missing[0]} into your skills folder"
         )
     has_prompt = bool(agent.prompt)
     try:
@@ -65,9 +65,7 @@ def make_plan(
         tokens=tuple(Token(r.route.auth.slot, r.token_ref) for r in bottle.routes if r.route.auth),
         env=_env(bottle),
         skills=tuple(skills[name] for name in agent.skills),
-        files=home_files(
-            provider, prompt=agent.prompt, git_name=bottle.git_user_name, git_email=bottle.git_user_email
-        ),
+        files=home_files(provider, prompt=agent.prompt, git_name=bottle.git_user_name, git_email=bottle.git_user_email),
         git_remotes=tuple(f"{r.host}: {r.upstream}" for r in bottle.remotes),
         supervise=bottle.supervise,
         limits=limits,

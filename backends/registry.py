@@ -12,7 +12,9 @@ VARIABLE = "BOT_BOTTLE_BACKEND"
 DEFAULT = "bubblewrap"
 
 
-def load(paths: HostPaths, points: tuple[EntryPoint, ...] | None = None) -> tuple[tuple[Backend, ...], tuple[Fault, ...]]:
+def load(
+    paths: HostPaths, points: tuple[EntryPoint, ...] | None = None
+) -> tuple[tuple[Backend, ...], tuple[Fault, ...]]:
     """All registered backends, the default first, then by name."""
     backends: list[Backend] = []
     faults: list[Fault] = []

@@ -18,7 +18,8 @@ ETC = (
     "bash_completion", "bash_completion.d", "inputrc", "terminfo", "mime.types", "services", "protocols", "ethertypes",
     "magic", "magic.mime", "locale.conf", "locale.alias", "debian_version", "os-release", "lsb-release", "gai.conf",
     "ssl/openssl.cnf", "java-17-openjdk", "java-21-openjdk", "perl", "python3", "python3.11", "python3.12",
-    "python3.13", "vim", "nanorc", "fonts", "login.defs", "skel", "shells", "gnutls", "crypto-policies", "pki/tls/openssl.cnf",
+    "python3.13", "vim", "nanorc", "fonts", "login.defs", "skel", "shells", "gnutls", "crypto-policies",
+    "pki/tls/openssl.cnf",
 )  # fmt: skip
 BUNDLE_ETC = ("resolv.conf", "hosts", "nsswitch.conf", "gai.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
               "localtime", "services", "protocols", "ssl/openssl.cnf", "host.conf", "mime.types")  # fmt: skip

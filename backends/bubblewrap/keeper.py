@@ -14,14 +14,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from backends import bundle
+from backends.alive import Proc, boot_id
 from backends.api import BackendError, Limits
-from backends.bubblewrap import argv, enter, limits, proof, seccomp, stage, syscalls, watch
+from backends.bubblewrap import argv, enter, limits, proof, sandbox, stage, syscalls, watch
 from backends.holder import socketpath
 from backends.holder.server import Holder
 from backends.provision import PROXY_PORT
@@ -84,7 +85,7 @@ class Keeper:
         def command(info_fd: int, seccomp_fd: int) -> list[str]:
             return argv.bundle_argv(
                 message["bwrap"],
-                host_root(),
+                sandbox.host_root(),
                 python=message["python"],
                 read_only=message["read_only"],
                 package=message["package"],
@@ -96,7 +97,9 @@ class Keeper:
             )
 
         paths = [message["package"], message["upstream_ca"], str(state), *message["read_only"]]
-        pid = self.spawn(command, message["bundle_uid"], paths, {}, "bundle.log", keep={read_end: read_end})
+        pid = sandbox.spawn(
+            self.run, command, message["bundle_uid"], paths, {}, "bundle.log", keep={read_end: read_end}
+        )
         os.close(read_end)
         self.live = proof.Live(
             schema=proof.SCHEMA,
@@ -104,11 +107,11 @@ class Keeper:
             slug="",
             agent="",
             started=time.time(),
-            boot_id=syscalls.boot_id(),
+            boot_id=boot_id(),
             owner_uid=os.getuid(),
-            keeper=proof.Proc.of(os.getpid()),
-            bundle=proof.Proc.of(pid),
-            sandbox=proof.Proc(0, 0),
+            keeper=Proc.of(os.getpid()),
+            bundle=Proc.of(pid),
+            sandbox=Proc(0, 0),
             agent_uid=message["agent_uid"],
             bundle_uid=message["bundle_uid"],
             pids=0,
@@ -130,7 +133,7 @@ class Keeper:
                 return
             except (FileNotFoundError, ConnectionRefusedError):
                 if not self.live.bundle.alive() or time.monotonic() > deadline:
-                    reason = last_line(self.run / "bundle.log") or "it gave no reason"
+                    reason = sandbox.last_line(self.run / "bundle.log") or "it gave no reason"
                     raise BackendError(f"the sidecar bundle did not start: {reason}", "bottle-dash doctor") from None
                 time.sleep(0.004)
 
@@ -148,7 +151,7 @@ class Keeper:
         def command(info_fd: int, seccomp_fd: int) -> list[str]:
             return argv.agent_argv(
                 self.prep["bwrap"],
-                host_root(),
+                sandbox.host_root(),
                 hostname=message["slug"],
                 files=files,
                 workspace=workspace,
@@ -162,18 +165,18 @@ class Keeper:
         owner = message["map_owner"]
         mapped = {workspace: (owner, uid, uid)} if owner is not None and uid else {}
         paths = [files] if mapped or not workspace else [files, workspace]
-        pid = self.spawn(command, uid, paths, mapped, "sandbox.log", keep={ready_w: 3})
+        pid = sandbox.spawn(self.run, command, uid, paths, mapped, "sandbox.log", keep={ready_w: 3})
         os.close(ready_w)
         with os.fdopen(ready_r) as ready:
             if ready.readline() != "ready\n":
-                reason = last_line(self.run / "sandbox.log") or "it gave no reason"
+                reason = sandbox.last_line(self.run / "sandbox.log") or "it gave no reason"
                 raise BackendError(f"the sandbox did not start: {reason}", "bottle-dash doctor")
         self.live = replace(
             self.live,
             slug=message["slug"],
             agent=message["agent"],
             started=message["started"],
-            sandbox=proof.Proc.of(pid),
+            sandbox=Proc.of(pid),
             pids=bounds.pids,
             files=bounds.files,
             memory=bounds.memory,
@@ -195,7 +198,7 @@ class Keeper:
         if pid == 0:
             code = 1
             try:
-                drop_to(live.agent_uid)
+                sandbox.drop_to(live.agent_uid)
                 enter.join(live)
                 inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
                 inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -224,7 +227,7 @@ class Keeper:
         if live.agent_uid:
             stage.enter_private_namespace()
             stage.make_reachable([*self.prep["keeper_paths"], str(self.run)])
-            drop_to(live.agent_uid)
+            sandbox.drop_to(live.agent_uid)
         command: list[str] = message["argv"]
 
         def start(resume: bool) -> list[str]:
@@ -281,95 +284,6 @@ class Keeper:
         fresh = self.run / (proof.RECORD + ".new")
         fresh.write_text(proof.dump(self.live))
         fresh.rename(self.run / proof.RECORD)
-
-    def spawn(
-        self,
-        command: Callable[[int, int], list[str]],
-        uid: int,
-        paths: list[str],
-        mapped: dict[str, tuple[int, int, int]],
-        log: str,
-        keep: dict[int, int],
-    ) -> int:
-        """Starts bwrap (as `uid` if not 0) and answers the host's pid of the sandbox's pid 1."""
-        info_r, info_w = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            exec_bwrap(self.run / log, command, uid, paths, mapped, info_w, keep)
-        os.close(info_w)
-        with os.fdopen(info_r) as info:
-            raw = info.read()
-        try:
-            return int(json.loads(raw)["child-pid"])
-        except (ValueError, KeyError):
-            os.waitpid(pid, 0)
-            reason = last_line(self.run / log) or "no reason given"
-            raise BackendError(f"bubblewrap could not make a sandbox: {reason}", "bottle-dash doctor") from None
-
-
-def exec_bwrap(
-    log: Path,
-    command: Callable[[int, int], list[str]],
-    uid: int,
-    paths: list[str],
-    mapped: dict[str, tuple[int, int, int]],
-    info_fd: int,
-    keep: dict[int, int],
-) -> NoReturn:
-    """In a forked child: descriptors in place, privileges gone, then bwrap. Never returns."""
-    try:
-        err = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        null = os.open(os.devnull, os.O_RDWR)
-        filter_fd = os.memfd_create("seccomp")
-        os.write(filter_fd, seccomp.program())
-        os.lseek(filter_fd, 0, os.SEEK_SET)
-        if uid:
-            stage.enter_private_namespace()
-            stage.make_reachable(paths, mapped)
-            drop_to(uid)
-        for fd, target in ((null, 0), (null, 1), (err, 2)):
-            os.dup2(fd, target)
-        for fd, target in keep.items():
-            if fd == target:
-                os.set_inheritable(fd, True)
-            else:
-                os.dup2(fd, target)
-        for fd in (info_fd, filter_fd):
-            os.set_inheritable(fd, True)
-        line = command(info_fd, filter_fd)
-        os.execv(line[0], line)
-    except BaseException as error:
-        os.write(2, f"{error}\n".encode())
-    finally:
-        os._exit(127)
-
-
-def drop_to(uid: int) -> None:
-    """From root to `uid` and its group for good; nothing to do for 0."""
-    if uid:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-
-
-def host_root() -> argv.HostRoot:
-    """How this host's root is laid out: merged /usr by links, or real folders."""
-    links, folders = [], []
-    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
-        path = Path(name)
-        if path.is_symlink():
-            links.append((name, os.readlink(name)))
-        elif path.is_dir():
-            folders.append(name)
-    return argv.HostRoot(tuple(links), tuple(folders))
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log, at most 300 characters; "" when there is none."""
-    with contextlib.suppress(OSError):
-        lines = path.read_text(errors="replace").strip().splitlines()
-        return lines[-1].strip()[:300] if lines else ""
-    return ""
 
 
 def main() -> int:

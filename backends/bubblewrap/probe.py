@@ -36,7 +36,21 @@ def sandbox(runner: Runner) -> Check:
         if found is None or (int(found[1]), int(found[2])) < FLOOR:
             return Check(NAME, False, f"{version or 'this bubblewrap'} is too old", INSTALL)
         argv = [program, "--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"]
-        argv += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/bin/sh", "-c", ":"]
+        argv += [
+            "--cap-drop",
+            "ALL",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--",
+            "/bin/sh",
+            "-c",
+            ":",
+        ]
         if os.geteuid() == 0:
             who = str(_PROBE_UID)
             argv = ["setpriv", "--reuid", who, "--regid", who, "--clear-groups", "--", *argv]
@@ -52,8 +66,8 @@ def fix_for(reason: str) -> str:
     """What to do about bwrap's own words, by what the kernel says about user namespaces."""
     if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
-            "AppArmor refuses user namespaces here; as root: printf '"
-            "abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile bwrap /usr/bin/bwrap flags=(unconfined) {\\n  userns,\\n}\\n'"
+            "AppArmor refuses user namespaces here; as root: printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\n"
+            "profile bwrap /usr/bin/bwrap flags=(unconfined) {\\n  userns,\\n}\\n'"
             " > /etc/apparmor.d/bwrap && systemctl reload apparmor"
         )
     if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":

@@ -8,30 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.bubblewrap import syscalls
+from backends.alive import Proc, boot_id
 
 RECORD = "bottle.json"
 STATUS = "agent-status"
 HOLDER_SOCKET = "holder.sock"
 BUNDLE = "bundle"
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Proc:
-    """A process that cannot be mistaken for a later one: pid and start time in clock ticks since boot."""
-
-    pid: int
-    start: int
-
-    @classmethod
-    def of(cls, pid: int) -> Proc:
-        """The proof of a live process."""
-        return cls(pid, syscalls.start_time(pid))
-
-    def alive(self) -> bool:
-        """Whether this very process still runs. Only meaningful within one boot."""
-        return self.start != 0 and syscalls.start_time(self.pid) == self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +45,7 @@ class Live:
 
     def alive(self) -> bool:
         """Whether the bottle's owner lives in this boot."""
-        return self.boot_id == syscalls.boot_id() and self.keeper.alive()
+        return self.boot_id == boot_id() and self.keeper.alive()
 
 
 def dump(live: Live) -> str:

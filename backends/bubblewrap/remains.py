@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from backends.alive import Proc, boot_id
 from backends.api import Fault, Leftover
-from backends.bubblewrap import limits, proof, syscalls, uids
+from backends.bubblewrap import limits, proof, uids
 from backends.holder import client
 
 MARK = "launcher.json"
@@ -20,14 +21,14 @@ MARK = "launcher.json"
 
 def mark(run: Path) -> None:
     """Says who makes this folder, so that nobody takes it for a leftover meanwhile."""
-    proc = proof.Proc.of(os.getpid())
-    (run / MARK).write_text(json.dumps({"boot": syscalls.boot_id(), "pid": proc.pid, "start": proc.start}))
+    proc = Proc.of(os.getpid())
+    (run / MARK).write_text(json.dumps({"boot": boot_id(), "pid": proc.pid, "start": proc.start}))
 
 
 def _launcher_alive(run: Path) -> bool:
     try:
         raw = json.loads((run / MARK).read_text())
-        return raw["boot"] == syscalls.boot_id() and proof.Proc(raw["pid"], raw["start"]).alive()
+        return raw["boot"] == boot_id() and Proc(raw["pid"], raw["start"]).alive()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -65,13 +66,15 @@ def last_words(run: Path) -> str:
 def clear(run: Path) -> list[str]:
     """Kills what still lives of this bottle, then removes all of it. Answers what could not be removed."""
     live = proof.load(run)
-    if live is not None and live.boot_id == syscalls.boot_id():
+    if live is not None and live.boot_id == boot_id():
         for proc in live.procs:
             if proc.alive():
                 with contextlib.suppress(OSError):
                     os.kill(proc.pid, signal.SIGKILL)
         wait_gone(run, 5.0)
-    faults = [f"process {p.pid} does not end" for p in (live.procs if live else ()) if live and live.alive() and p.alive()]
+    faults = [
+        f"process {p.pid} does not end" for p in (live.procs if live else ()) if live and live.alive() and p.alive()
+    ]
     deadline = time.monotonic() + 2
     while not limits.remove_groups(run.name):
         if time.monotonic() > deadline:
@@ -96,7 +99,7 @@ def find(root: Path) -> tuple[Leftover, ...]:
             if not _launcher_alive(run):
                 out.append(Leftover("bubblewrap", "folder", run.name, "", "a launch that was cut off"))
         elif not live.alive():
-            left = [p for p in live.procs if live.boot_id == syscalls.boot_id() and p.alive()]
+            left = [p for p in live.procs if live.boot_id == boot_id() and p.alive()]
             detail = f"{len(left)} processes of a dead bottle" if left else "a dead bottle"
             out.append(Leftover("bubblewrap", "process" if left else "folder", run.name, live.slug, detail))
     if os.geteuid() == 0:
@@ -114,7 +117,16 @@ def sweep(root: Path, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
         if one not in still:
             continue
         if one.kind == "uid":
+            _end_all_of(int(one.ident))
             uids.release(int(one.ident))
         else:
             faults += [Fault("bubblewrap", message) for message in clear(root / one.ident)]
     return tuple(faults)
+
+
+def _end_all_of(first: int) -> None:
+    """Kills what runs under a claimed pair of uids: they are nobody's but a bottle's."""
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and entry.stat().st_uid in (first, first + 1):
+                os.kill(int(entry.name), signal.SIGKILL)

@@ -116,7 +116,9 @@ class Spares:
         except OSError as error:
             remains.clear(run)
             reason = error.strerror or str(error)
-            raise BackendError(f"cannot prepare {run}: {reason}", f"check space and permissions of {self.root}") from None
+            raise BackendError(
+                f"cannot prepare {run}: {reason}", f"check space and permissions of {self.root}"
+            ) from None
         except BaseException:
             remains.clear(run)
             raise
@@ -165,6 +167,11 @@ def outside_usr(paths: list[str]) -> list[str]:
 
 def keeper_paths() -> list[str]:
     """What our own Python needs to be found by another uid: installation, environment, and this program."""
-    places = [sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), *(str(Path(p).resolve().parent) for p in backends.__path__)]
+    places = [
+        sys.prefix,
+        sys.base_prefix,
+        sysconfig.get_path("purelib"),
+        *(str(Path(p).resolve().parent) for p in backends.__path__),
+    ]
     kept = outside_usr(places)
     return [p for p in kept if not any(p != q and p.startswith(q + "/") for q in kept)]

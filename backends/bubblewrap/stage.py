@@ -32,7 +32,7 @@ def blocking_ancestor(path: Path) -> Path | None:
 def make_reachable(paths: Sequence[str], mapped: dict[str, tuple[int, int, int]] | None = None) -> None:
     """Shows `paths` at their own names to every uid.
 
-    `mapped` gives for a path (owner on disk, uid, gid): it is bound so that the owner's files appear as uid's and gid's.
+    `mapped` gives for a path (owner on disk, uid, gid): the owner's files appear there as uid's and gid's.
     Raises `OSError`; a file system that cannot map owners answers EINVAL.
     """
     mapped = mapped or {}

@@ -1,11 +1,10 @@
-"""The few Linux calls that Python 3.11 lacks: setns, prctl, mount, idmapped mounts, and proof of a process."""
+"""The few Linux calls that Python 3.11 lacks: setns, prctl, mount, idmapped mounts."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import struct
-from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -103,18 +102,3 @@ def bind_idmapped(source_fd: int, target: str, userns_fd: int) -> None:
         )
     finally:
         os.close(tree)
-
-
-def boot_id() -> str:
-    """The kernel's id of this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def start_time(pid: int) -> int:
-    """Start of the process in clock ticks since boot; 0 when there is none, or only its corpse."""
-    try:
-        raw = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    fields = raw[raw.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])

@@ -61,13 +61,13 @@ def resident(sandbox_pid: int) -> dict[int, int]:
     out: dict[int, int] = {}
     page = os.sysconf("SC_PAGE_SIZE")
     try:
-        home = os.stat(f"/proc/{sandbox_pid}/ns/pid").st_ino
+        home = Path(f"/proc/{sandbox_pid}/ns/pid").stat().st_ino
     except OSError:
         return out
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
-                if os.stat(f"/proc/{entry.name}/ns/pid").st_ino == home:
+                if Path(f"/proc/{entry.name}/ns/pid").stat().st_ino == home:
                     fields = Path(f"/proc/{entry.name}/statm").read_text().split()
                     out[int(entry.name)] = (int(fields[1]) - int(fields[2])) * page
             except (OSError, ValueError, IndexError):
