@@ -1,38 +1,32 @@
-"""Turns a skip into a failure when what the test needs is required here.
-
-A test skips with `needs NAME: why`, or carries the marker `backend(NAME)`; `BOT_BOTTLE_REQUIRE=NAME,NAME` names what
-must be there.
-"""
+"""What every test may count on: a state folder of its own, and no skip where BOT_BOTTLE_REQUIRE forbids one."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Generator
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-REQUIRED = frozenset(filter(None, os.environ.get("BOT_BOTTLE_REQUIRE", "").split(",")))
+REQUIRED = {name for name in os.environ.get("BOT_BOTTLE_REQUIRE", "").split(",") if name}
 
 
-def _judge(report: pytest.TestReport | pytest.CollectReport, named: set[str]) -> None:
-    if report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        named |= set(re.findall(r"\bneeds ([a-z]+):", reason))
-        if wanted := sorted(named & REQUIRED):
-            report.outcome = "failed"
-            report.longrepr = f"BOT_BOTTLE_REQUIRE names {', '.join(wanted)}, but: {reason}"
+def need(name: str, reason: str) -> None:
+    """Skips for want of `name`, or fails where it is required."""
+    if name in REQUIRED:
+        pytest.fail(f"{name} is required here, but {reason}")
+    pytest.skip(f"{name}: {reason}")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    _judge(report, {mark.args[0] for mark in item.iter_markers("backend")})
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    report = yield
-    _judge(report, set())
-    return report
+@pytest.fixture(autouse=True)
+def own_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No test ever touches the operator's own `~/.bot-bottle`. (Another pytest run may clear away pytest's folders.)"""
+    base = Path(tempfile.mkdtemp(prefix="bottle-test-"))
+    home = base / "bot-bottle"
+    monkeypatch.setenv("BOT_BOTTLE_HOME", str(home))
+    for name in ("BOT_BOTTLE_BACKEND", "BOT_BOTTLE_DRY_RUN", "TMUX", "TMUX_PANE"):
+        monkeypatch.delenv(name, raising=False)
+    yield home
+    shutil.rmtree(base, ignore_errors=True)

@@ -49,7 +49,10 @@ def _stop(host: Host, slug: str, *, yes: bool, drop: bool) -> int:
             tell(f"{slug} goes on")
             return 2
     kept = host.stop(slug, drop_changes=drop)
-    say(f"{slug} stopped" + (f"; {changed} changed files kept in {kept}" if kept else f"; {changed} changed files {fate}" if fate else ""))
+    say(
+        f"{slug} stopped"
+        + (f"; {changed} changed files kept in {kept}" if kept else f"; {changed} changed files {fate}" if fate else "")
+    )
     return 0
 
 

@@ -76,7 +76,9 @@ def info(args: argparse.Namespace) -> int:
         "skills": ", ".join(agent.skills),
         "prompt": f"{len(agent.prompt)} characters: {first}" if first else "",
         "git remotes": ", ".join(f"{r.host}: {r.upstream}" for r in bottle.remotes),
-        "routes": ", ".join(r.route.host + (f" [auth:{r.route.auth.scheme}]" if r.route.auth else "") for r in bottle.routes),
+        "routes": ", ".join(
+            r.route.host + (f" [auth:{r.route.auth.scheme}]" if r.route.auth else "") for r in bottle.routes
+        ),
     }
     if args.json:
         dump({"schema": 1, **rows})

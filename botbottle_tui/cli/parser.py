@@ -25,7 +25,7 @@ def build(version: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bottle-dash",
         description="Runs coding agents in bottles: sandboxes that hold nothing worth stealing.",
-        epilog="Without a verb: the dashboard. BOT_BOTTLE_HOME moves ~/.bot-bottle; BOT_BOTTLE_BACKEND picks a backend.",
+        epilog="Without a verb: the dashboard. BOT_BOTTLE_HOME moves ~/.bot-bottle; BOT_BOTTLE_BACKEND picks.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"bottle-dash {version}")
@@ -78,7 +78,9 @@ def build(version: str) -> argparse.ArgumentParser:
 
 
 def _backend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", default=argparse.SUPPRESS, help="bubblewrap (the default), or another that is registered")
+    parser.add_argument(
+        "--backend", default=argparse.SUPPRESS, help="bubblewrap (the default), or another that is registered"
+    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -87,7 +87,7 @@ def lines(prepared: Prepared) -> list[str]:
             f"bottle     {' -> '.join(plan.bottles)}",
             f"provider   {plan.provider.name}",
             f"backend    {plan.backend}",
-            f"workspace  {plan.workspace.value} {plan.cwd if plan.workspace is not WorkspaceMode.NONE else ''}".rstrip(),
+            f"workspace  {plan.workspace.value}" + (f" {plan.cwd}" if plan.workspace is not WorkspaceMode.NONE else ""),
             f"routes     {', '.join(route_text(plan)) or 'none: nothing can be reached'}",
             f"env        {', '.join(v.name for v in plan.env if v.kind != 'placeholder') or 'none'}",
             f"skills     {', '.join(p.name for p in plan.skills) or 'none'}",
@@ -128,5 +128,3 @@ def as_json(prepared: Prepared) -> dict[str, object]:
         "skills": [p.name for p in plan.skills],
         "checks": checks,
     }
-
-

@@ -1,4 +1,4 @@
-"""The host as one object: prepare, launch, list, stop, bring the work out, clean up. Implements the dashboard's World."""
+"""The host as one object: prepare, launch, list, stop, bring the work out, clean up: the dashboard's World."""
 
 from __future__ import annotations
 
@@ -115,7 +115,10 @@ class Host:
         except BackendError as error:
             return Prepared(spec, None, (Check("manifest", False, error.message, error.hint),))
         bottle = found.bottle(plan.bottles[0])
-        checks = (*preflight.host_checks(plan, bottle, os.environ), workspace.check(spec.cwd, spec.workspace, self.runner))
+        checks = (
+            *preflight.host_checks(plan, bottle, os.environ),
+            workspace.check(spec.cwd, spec.workspace, self.runner),
+        )
         return Prepared(spec, plan, (*checks, *backend.preflight(plan)))
 
     def host_values(self, plan: LaunchPlan, answers: Mapping[str, str]) -> Values:
@@ -151,7 +154,12 @@ class Host:
                 self.records.remove(plan.slug)
                 raise
         if not plan.one_shot:
-            last = {"agent": plan.agent, "backend": plan.backend, "cwd": str(plan.cwd), "workspace": plan.workspace.value}
+            last = {
+                "agent": plan.agent,
+                "backend": plan.backend,
+                "cwd": str(plan.cwd),
+                "workspace": plan.workspace.value,
+            }
             files.write(self.paths.home / LAST, json.dumps(last) + "\n")
         return agent
 

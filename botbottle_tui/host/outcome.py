@@ -90,4 +90,3 @@ class Outcomes:
             return (self.records.folder(slug) / name).read_text()
         except OSError:
             return ""
-

@@ -23,10 +23,22 @@ def host_checks(plan: LaunchPlan, bottle: Bottle | None, environ: Mapping[str, s
             checks.append(Check("environment", False, f"the host variable {name} is not set", f"export {name}=..."))
     checks += [Check("note", True, note, warn=True) for note in plan.notes]
     if bottle is not None and bottle.pipelock_required:
-        checks.append(Check("pipelock", False, "the bottle requires pipelock, which this version does not run", "remove pipelock.required"))
+        checks.append(
+            Check(
+                "pipelock",
+                False,
+                "the bottle requires pipelock, which this version does not run",
+                "remove pipelock.required",
+            )
+        )
     if bottle is not None and bottle.isolation not in ("auto", ""):
         checks.append(
-            Check("isolation", False, f"isolation {bottle.isolation} is not to be had on {plan.backend}", "isolation: auto")
+            Check(
+                "isolation",
+                False,
+                f"isolation {bottle.isolation} is not to be had on {plan.backend}",
+                "isolation: auto",
+            )
         )
     if plan.routes:
         checks.append(Check("DLP", True, "this version does not scan requests to allowed hosts", warn=True))
