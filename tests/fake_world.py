@@ -143,7 +143,7 @@ class FakeWorld:
     def launch(self, plan: LaunchPlan, values: Values, progress: Progress) -> Agent:
         for line in self.progress:
             progress(line)
-        self._called("launch", plan.slug, tuple(sorted(values.env)))
+        self._called("launch", plan.slug, tuple(sorted(values.env.items())))
         self.count += 1
         agent = Agent(plan.slug, plan.agent, plan.backend, "running", NOW, ("egress",))
         self.live.append(agent)

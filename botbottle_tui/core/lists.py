@@ -95,7 +95,7 @@ def default_spec(model: Model, agent: str = "") -> LaunchSpec:
     return LaunchSpec(
         agent=agent,
         backend=default_backend(model),
-        cwd=model.options.cwd,
+        cwd=model.folder or model.options.cwd,
         workspace=mode,
         remote_control=model.options.remote_control,
     )

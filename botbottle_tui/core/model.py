@@ -77,7 +77,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`seq` numbers requests; an enumeration asked before `fence` is stale. `shown` is the bottle in the other pane."""
+    """`seq` numbers requests; an enumeration asked before `fence` is stale. `shown` is the bottle in the other pane.
+
+    `folder` is the workspace of the last launch from here; the last launch of another dashboard tells all but that.
+    """
 
     options: DashOptions
     now: float = 0.0
@@ -86,6 +89,7 @@ class Model:
     backends: tuple[BackendInfo, ...] | None = None
     last: LaunchSpec | None = None
     last_loaded: bool = False
+    folder: Path | None = None
     suggested: str | None = None
     agents: tuple[Agent, ...] | None = None
     launches: tuple[Launching, ...] = ()
@@ -102,6 +106,7 @@ class Model:
     shown: str = ""
     overlays: tuple[Overlay, ...] = ()
     toast: Toast | None = None
+    pasting: bool = False
     ticks: int = 0
     seq: int = 0
     fence: int = 0

@@ -64,8 +64,14 @@ class HomeInitialised:
 
 
 @dataclass(frozen=True, slots=True)
-class Warmed:
+class Done:
+    """The shape of an answer that says no more than which effect it answers."""
+
     seq: int
+
+
+class Warmed(Done):
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +165,16 @@ class ForegroundEnded:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Done):
     """The answer to `Quit`, which nobody reads any more."""
 
-    seq: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(Done):
     """A newer request of the same lane took this one's place."""
 
-    seq: int
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import urwid
 import urwid.display.raw
 from urwid.display import InputClosedError
 
 from botbottle_tui.core import effect as e
-from botbottle_tui.core import msg as m
-from botbottle_tui.core.model import DashOptions
+from botbottle_tui.core.model import DashOptions, Model
 from botbottle_tui.core.overlay import Prompt
-from botbottle_tui.core.update import start, update
-from botbottle_tui.shell.perform import Seams, perform
-from botbottle_tui.shell.terminal import is_terminal, logged, on_signals, report_crash
-from botbottle_tui.shell.tmux import TmuxPanes
-from botbottle_tui.shell.worker import Lanes
-from botbottle_tui.shell.world import World
+from botbottle_tui.shell.terminal import is_terminal, logged, on_signals, report_crash, told
 from botbottle_tui.view.screen import screen
 from botbottle_tui.view.theme import PALETTE
+
+if TYPE_CHECKING:
+    from botbottle_tui.core.msg import Msg
+    from botbottle_tui.shell.world import World
 
 __all__ = ["DashOptions", "run_dashboard"]
 
@@ -43,14 +42,12 @@ class Dashboard:
     def __init__(
         self, world: World, options: DashOptions, env: Mapping[str, str], run_foreground: Callable[[Sequence[str]], int]
     ) -> None:
+        self._world, self._env, self._run_foreground = world, env, run_foreground
         self._terminal = urwid.display.raw.Screen()
-        self._run_foreground = run_foreground
-        self.model, self._first = start(options, time.time(), self._size())
+        self.model = Model(options, time.time(), self._size())
         self.loop = urwid.MainLoop(
             screen(self.model), PALETTE, self._terminal, handle_mouse=False, input_filter=self._input
         )
-        seams = Seams(world, TmuxPanes(env), self.hand_over)
-        self._lanes = Lanes(lambda effect: perform(effect, seams, self.post), self.post)
         self.messages: deque[str] = deque(maxlen=KEPT_MESSAGES)
         self.crash: BaseException | None = None
 
@@ -68,7 +65,7 @@ class Dashboard:
         """Ends the loop soon; from any thread or signal handler."""
         self._from_thread(_exit)
 
-    def post(self, msg: m.Msg) -> None:
+    def post(self, msg: Msg) -> None:
         """A message from any thread; dropped once the loop has ended."""
         self._from_thread(self.receive, msg)
 
@@ -88,20 +85,20 @@ class Dashboard:
         self._from_thread(run)
         return done.result()
 
-    def receive(self, msg: m.Msg) -> None:
+    def receive(self, msg: Msg) -> None:
         """One message: the model forward, the screen anew, the effects out."""
         try:
             self.messages.append(self._told(msg))
-            self.model, effects = update(self.model, msg)
+            self.model, effects = self._update(self.model, msg)
             self.loop.widget = screen(self.model)
         except Exception as error:
             self.crash = error
             raise urwid.ExitMainLoop from error
         self._send(effects)
 
-    def _told(self, msg: m.Msg) -> str:
+    def _told(self, msg: Msg) -> str:
         asking = bool(self.model.overlays) and isinstance(self.model.overlays[-1], Prompt)
-        return "KeyPressed(a secret's)" if asking and isinstance(msg, m.KeyPressed) else repr(msg)[:2000]
+        return "KeyPressed(a secret's)" if asking and isinstance(msg, self._msg.KeyPressed) else told(msg)
 
     def _send(self, effects: Sequence[e.Effect]) -> None:
         for effect in effects:
@@ -110,22 +107,41 @@ class Dashboard:
             self._lanes.submit(effect)
 
     def _begin(self) -> None:
-        self._own_keys()
-        self.loop.draw_screen()  # before any thread competes for the interpreter
-        self._send(self._first)
+        try:
+            self.loop.draw_screen()
+            effects = self._start()
+        except Exception as error:  # an alarm's exception would only be logged
+            self.crash = error
+            raise urwid.ExitMainLoop from error
+        self._send(effects)
         self._tick()
+
+    def _start(self) -> Sequence[e.Effect]:
+        # only now: what the first frame does not need, and threads that compete for the interpreter
+        from botbottle_tui.core import msg
+        from botbottle_tui.core.update import start, update
+        from botbottle_tui.shell.perform import Seams, perform
+        from botbottle_tui.shell.tmux import TmuxPanes
+        from botbottle_tui.shell.worker import Lanes
+
+        self._msg, self._update = msg, update
+        seams = Seams(self._world, TmuxPanes(self._env), self.hand_over)
+        self._lanes = Lanes(lambda effect: perform(effect, seams, self.post), self.post)
+        self.model, effects = start(self.model.options, time.time(), self._size())
+        self._own_keys()
+        return effects
 
     def _tick(self) -> None:
         self.loop.set_alarm_in(TICK, lambda *_: self._tick())
-        self.receive(m.Ticked(time.time()))
+        self.receive(self._msg.Ticked(time.time()))
 
     def _input(self, keys: list[Key], _raw: list[int]) -> list[Key]:
         for key in keys:
             if key == "window resize":
                 self.loop.screen_size = None
-                self.receive(m.Resized(*self._size()))
+                self.receive(self._msg.Resized(*self._size()))
             elif isinstance(key, str):
-                self.receive(m.KeyPressed(key))
+                self.receive(self._msg.KeyPressed(key))
         return []
 
     def _size(self) -> tuple[int, int]:
@@ -135,9 +151,8 @@ class Dashboard:
     def _own_keys(self) -> None:
         # ctrl c is a key like any other; ctrl s must not freeze the screen
         self._terminal.tty_signal_keys(intr="undefined", quit="undefined", start="undefined", stop="undefined")
-        size = self._size()
-        if size != self.model.size:
-            self.receive(m.Resized(*size))
+        if (size := self._size()) != self.model.size:
+            self.receive(self._msg.Resized(*size))
 
     def _from_thread(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop has ended; so has whoever waited for the answer

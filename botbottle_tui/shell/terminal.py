@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 LOG_BYTES = 1_000_000
@@ -102,6 +103,20 @@ def report_crash(home: Path, error: BaseException, messages: Iterable[str]) -> N
     except OSError as failed:
         where = f"no report was written ({failed.strerror}); "
     sys.stderr.write(f"bottle-dash: ended by a fault of its own ({what}); {where}bottles go on\n")
+
+
+def told(msg: object) -> str:
+    """A message for the report: its type and plain fields; what is large or from inside a bottle is only counted."""
+    out = []
+    for field in fields(msg):  # type: ignore[arg-type]
+        value = getattr(msg, field.name)
+        if isinstance(value, tuple):
+            out.append(f"{field.name}=<{len(value)}>")
+        elif isinstance(value, str | int | float | Path | None):
+            out.append(f"{field.name}={repr(value)[:200]}")
+        else:
+            out.append(f"{field.name}=<{type(value).__name__}>")
+    return f"{type(msg).__name__}({', '.join(out)})"
 
 
 def is_terminal(streams: Sequence[object]) -> bool:

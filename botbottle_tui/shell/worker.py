@@ -62,4 +62,8 @@ class Lanes:
                 self._pane.submit(effect)
             case _:
                 name = type(effect).__name__
-                threading.Thread(target=lambda: self._post(self._perform(effect)), name=name, daemon=True).start()
+                thread = threading.Thread(target=lambda: self._post(self._perform(effect)), name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # out of threads: the limit of processes is reached
+                    self._post(m.Failed(effect.seq, effect, str(error), "raise the limit of processes (ulimit -u)"))

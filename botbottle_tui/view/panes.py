@@ -63,8 +63,8 @@ def beginning(model: Model) -> list[Line]:
     if fresh_home(model):
         return [
             line(f"There are no agents in {model.options.home} yet.", "bold"),
-            (("key", "i"), ("", "  writes example bottles and agents there (a shell, Claude Code, Codex);")),
-            (("key", "n"), ("", "  then starts one in a sandbox of its own: n, Enter, Enter.")),
+            (("key", "i"), ("", "  writes example bottles and agents there;")),
+            (("key", "n"), ("", "  then starts one in a sandbox: n, Enter, Enter.")),
             (("key", "?"), ("", "  shows all keys.")),
         ]
     return [(("", "Nothing runs. "), ("key", "n"), ("", " starts an agent, "), ("key", "?"), ("", " shows all keys."))]

@@ -70,9 +70,9 @@ async def _main(channel: Channel, make_server: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
 
-    def report() -> None:
+    def report(serial: int) -> None:
         state, detail = server.state()
-        channel.tell(event="state", state=state, detail=detail)
+        channel.tell(event="state", state=state, detail=detail, serial=serial)
 
     def on_message() -> None:
         messages = channel.read()
@@ -90,10 +90,10 @@ async def _main(channel: Channel, make_server: Any) -> None:
                     server.serve(sockets, message.get("tcp"))
                 except OSError as error:
                     server.fault = f"cannot listen: {error.strerror or error}"
-            report()
+            report(int(message.get("serial", 0)))
 
     loop.add_reader(channel.fileno(), on_message)
-    report()
+    report(0)
     gc.freeze()
     gc.enable()
     await over.wait()
@@ -102,6 +102,7 @@ async def _main(channel: Channel, make_server: Any) -> None:
 
 def main() -> int:
     """Runs until SIGTERM or the end of init; 0 then."""
+    os.umask(0o077)
     channel = Channel(CHANNEL_FD)
     os.set_inheritable(CHANNEL_FD, False)
     state = os.environ.get(layout.STATE_ENV, layout.DEFAULT_STATE)

@@ -113,7 +113,8 @@ def decide(bottle: str, routes: Sequence[Route], slots: Collection[str], request
     path, _, query = request.path.partition("?")
     if is_git_push(path, query, " ".join(request.all("content-type"))):
         return Refuse(
-            "git push over HTTPS is not allowed: it would pass by the secret scan", "push through the bottle's git remotes"
+            "git push over HTTPS is not allowed: it would pass by the secret scan",
+            "push through the bottle's git remotes",
         )
     route = find_route(routes, host)
     if route is None:
@@ -171,9 +172,9 @@ def _malformed(request: Request) -> str:
         return "its target is not a path"
     if any(not "!" <= c <= "~" for c in request.path) or "#" in request.path:
         return "its target holds a character that must be escaped"
-    if bad := next((name for name, _ in request.headers if not _TOKEN.match(name)), None):
+    if (bad := next((name for name, _ in request.headers if not _TOKEN.match(name)), None)) is not None:
         return f"header name {shown(bad, 60)!r}"
-    if bad := next((name for name, value in request.headers if _CONTROL.search(value)), None):
+    if (bad := next((name for name, value in request.headers if _CONTROL.search(value)), None)) is not None:
         return f"header {shown(bad, 60)} holds a control character"
     if names.count("host") > 1 or names.count("content-length") > 1 or names.count("transfer-encoding") > 1:
         return "a header that must stand once stands twice"

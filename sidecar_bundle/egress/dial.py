@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,3 +54,8 @@ class EgressLoop(asyncio.SelectorEventLoop):
                 return await super().create_connection(*args, **kwargs)
         except TimeoutError:
             raise OSError(f"no connection within {CONNECT_SECONDS:.0f} s") from None
+        except OSError as error:
+            # asyncio's text holds a number and a tuple; a reason is for people.
+            if isinstance(error, AddressRefused) or not error.errno:
+                raise
+            raise OSError(os.strerror(error.errno).lower()) from None

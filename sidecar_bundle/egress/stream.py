@@ -11,6 +11,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _http1, _http2
 from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
+    RequestHeaders,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -65,7 +66,9 @@ class Stream(http_layers.HttpStream):
             except StopIteration:
                 return
             reply = None
-            if isinstance(command, http_layers.SendHttp) and command.connection == self.context.client:
+            if isinstance(command, http_layers.SendHttp) and isinstance(command.event, RequestHeaders):
+                _frame(command.event, command.connection)
+            elif isinstance(command, http_layers.SendHttp) and command.connection == self.context.client:
                 if isinstance(command.event, ResponseProtocolError) and not self.answered:
                     status = _status(command.event.code)
                     if status is not None:
@@ -86,6 +89,14 @@ class Stream(http_layers.HttpStream):
         yield http_layers.SendHttp(ResponseHeaders(stream, response, False), client)
         yield http_layers.SendHttp(ResponseData(stream, response.raw_content), client)
         yield http_layers.SendHttp(ResponseEndOfMessage(stream), client)
+
+
+def _frame(event: Any, server: Any) -> None:
+    # An HTTP/2 body needs no length, but HTTP/1 does: without one the upstream would read a streamed body as the
+    # next request, which nobody has judged.
+    headers = event.request.headers
+    if server.alpn != b"h2" and not event.end_stream and "content-length" not in headers:
+        headers["Transfer-Encoding"] = "chunked"
 
 
 def _plain_error(status_code: Any, message: str = "") -> bytes:

@@ -174,7 +174,8 @@ class Bundle:
             if message.get("event") == "ca":
                 self._ca = str(message.get("pem", ""))
                 self._answer_hellos()
-            elif message.get("event") == "state":
+            elif message.get("event") == "state" and message.get("serial") == child.asked:
+                # An answer to an earlier push says nothing of the latest.
                 child.state, child.detail = str(message.get("state", "")), str(message.get("detail", ""))
 
     def _push(self, name: str) -> None:
@@ -183,10 +184,10 @@ class Bundle:
             return
         tcp = [self._env.get(layout.LISTEN_HOST_ENV, ""), layout.EGRESS_PORT] if self._tcp else None
         # Whatever it said before no longer holds; it says so again when it has taken this.
-        child.state, child.detail = "starting", ""
+        child.state, child.detail, child.asked = "starting", "", child.asked + 1
         fresh = self._listeners if child.listeners != self._listeners else ()
         child.listeners = self._listeners
-        child.tell({"config": self._config, "values": self._secrets, "tcp": tcp}, fresh)
+        child.tell({"config": self._config, "values": self._secrets, "tcp": tcp, "serial": child.asked}, fresh)
 
     def _reload(self) -> None:
         self.load_routes_file()

@@ -43,6 +43,7 @@ class Child:
     state: str = "starting"
     detail: str = ""
     listeners: tuple[int, ...] = ()
+    asked: int = 0
     _rest: bytes = b""
 
     def relay(self) -> bool:

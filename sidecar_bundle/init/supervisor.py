@@ -10,6 +10,7 @@ GRACE = 8.0
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 10.0
 STABLE = 30.0
+ASKED = 128 + 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Supervisor:
         daemon = self.daemons[name]
         daemon.code, daemon.kill_at = code, None
         if self.stopping:
-            daemon.life = "over"
+            # One that was asked to end before it could listen for that has not failed.
+            daemon.life, daemon.code = "over", 0 if code == ASKED else code
             return self._exit_if_over()
         daemon.failures = 0 if daemon.wanted or now - daemon.since >= STABLE else daemon.failures + 1
         pause = 0.0 if daemon.wanted else min(FIRST_BACKOFF * 2 ** max(daemon.failures - 1, 0), MAX_BACKOFF)

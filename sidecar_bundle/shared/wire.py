@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 VERSION = 1
@@ -16,7 +15,7 @@ MAX_FDS = 16
 
 
 class WireError(Exception):
-    """The other side broke the protocol, refused, or is gone; the text is one line."""
+    """The other side broke the protocol; the text is one line."""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -57,7 +56,10 @@ def send(sock: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = (
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     """What has arrived: bytes (empty at the end of the stream) and new file descriptors, not inheritable."""
-    data, fds, _flags, _address = socket.recv_fds(sock, 65536, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    data, fds, _flags, _address = socket.recv_fds(sock, 65536, MAX_FDS)
+    for fd in fds:
+        # Not by MSG_CMSG_CLOEXEC: recv_fds ignores flags.
+        os.set_inheritable(fd, False)
     return data, list(fds)
 
 
@@ -68,22 +70,6 @@ def _address(path: str) -> tuple[str, int]:
     folder, name = os.path.split(path)
     fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{fd}/{name}", fd
-
-
-def connect(path: str, timeout: float) -> socket.socket:
-    """A connected stream socket; raises `OSError`. `timeout` in seconds holds for every later operation too."""
-    address, fd = _address(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(address)
-    except BaseException:
-        sock.close()
-        raise
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    return sock
 
 
 def listen(path: str) -> socket.socket:
@@ -103,47 +89,3 @@ def listen(path: str) -> socket.socket:
         if fd >= 0:
             os.close(fd)
     return sock
-
-
-class Client:
-    """The host's end of a bundle's control socket: one request, one response. Raises `WireError` only."""
-
-    def __init__(self, path: str, timeout: float = 10.0) -> None:
-        self._timeout = timeout
-        self._decoder = Decoder()
-        try:
-            self._sock = connect(path, timeout)
-        except OSError as error:
-            raise WireError(f"the bundle does not answer at {path}: {error.strerror or error}") from None
-
-    def request(
-        self, message: Mapping[str, Any], fds: Sequence[int] = (), timeout: float | None = None
-    ) -> dict[str, Any]:
-        """The response to `message`; a response that is not `ok` is raised with its text."""
-        self._sock.settimeout(self._timeout if timeout is None else timeout)
-        try:
-            send(self._sock, message, fds)
-            while True:
-                data = self._sock.recv(65536)
-                if not data:
-                    raise WireError("the bundle closed the connection")
-                if replies := self._decoder.feed(data):
-                    break
-        except TimeoutError:
-            raise WireError(f"the bundle did not answer {message.get('op')!r} in time") from None
-        except OSError as error:
-            raise WireError(f"the bundle is gone: {error.strerror or error}") from None
-        reply = replies[0]
-        if not reply.get("ok"):
-            raise WireError(str(reply.get("error", "refused without a reason")))
-        return reply
-
-    def close(self) -> None:
-        """Ends the connection; the bundle goes on."""
-        self._sock.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()

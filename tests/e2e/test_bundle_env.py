@@ -15,6 +15,7 @@ import pytest
 from backends.api import BackendError
 from backends.bundle_env import BundleEnv
 from backends.process import Runner
+from tests.conftest import need
 
 BUILD = """
 import sys
@@ -155,7 +156,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     small.mkdir()
     mount = ["unshare", "-r", "-m", "sh", "-ec", 'mount -t tmpfs -o size=3m small "$0"; exec "$@"', str(small)]
     if subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs user: namespaces are refused, so no small disk can be mounted")
+        need("user", "user namespaces are refused, so no small disk can be mounted")
     lock = tiny_lock(tmp_path)
     done = Runner().run([*mount, sys.executable, "-c", FULL, str(small), str(lock)], timeout=120)
     early, late, rest = done.stdout.splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from backends.api import BackendInfo
+from backends.api import BackendInfo, WorkspaceMode
 from botbottle_tui.core.effect import Enumerate, InitHome, LoadBackends, LoadCatalog, Suggest
 from botbottle_tui.core.lists import agent_items, available, default_backend, default_spec, likely_agent
 from botbottle_tui.core.model import Model, Step, asked, note, pop, say, waiting_for
@@ -47,7 +47,11 @@ def settle(model: Model) -> Step:
     if known and not cursor and not waiting_for(model, Suggest):
         whole = [i.key for i in agent_items(model) if not i.blocked][:SUGGESTED_FROM]
         if whole:
-            model, asked_for = asked(model, Suggest(tuple(default_spec(model, name) for name in whole)))
+            # without a workspace: whether the agent can start is asked, not what a copy would cost
+            model, asked_for = asked(
+                model,
+                Suggest(tuple(replace(default_spec(model, name), workspace=WorkspaceMode.NONE) for name in whole)),
+            )
             return model, asked_for
     if cursor:
         overlays = tuple(

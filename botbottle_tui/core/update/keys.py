@@ -31,8 +31,12 @@ FAR = 1_000_000
 
 def pressed(model: Model, key: str) -> Step:
     """A key, where the keys go now."""
+    if key in ("begin paste", "end paste"):
+        return replace(model, pasting=key == "begin paste"), ()
+    if model.pasting and (not typing(model) or len(key) > 1):
+        return model, ()  # pasted text is text: it presses no key
     model = replace(model, toast=None)
-    binding = resolve(model, key)
+    binding = resolve(model, key) if not model.pasting else None
     if binding is None:
         if typing(model):
             return typed(model, lambda text: text + key) if len(key) == 1 and key.isprintable() else (model, ())
@@ -50,7 +54,7 @@ def act(model: Model, binding: Binding, key: str) -> Step:
     """What a key that is not refused does."""
     match binding.action:
         case Action.NEW | Action.NEW_OPTIONS:
-            return launch.begin(model, options=binding.action is Action.NEW_OPTIONS), ()
+            return launch.begin(model, options=binding.action is Action.NEW_OPTIONS)
         case Action.CLEANUP:
             return cleanup.plan(model)
         case Action.NEXT_PANE:

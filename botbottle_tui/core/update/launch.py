@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends.api import LaunchSpec, WorkspaceMode
-from botbottle_tui.core.effect import Enumerate, Foreground, Launch, OpenPane, Prepare, Warm
+from botbottle_tui.core.effect import Enumerate, Foreground, Launch, LoadCatalog, OpenPane, Prepare, Warm
 from botbottle_tui.core.lists import available, choose, default_backend, default_spec, items, likely_agent, picker_at
 from botbottle_tui.core.model import Launching, Model, Pane, Step, ask, asked, note, pop, push, say, top, waiting_for
 from botbottle_tui.core.msg import Launched, SpecPrepared
@@ -16,9 +16,10 @@ from botbottle_tui.core.overlay import Picker, Preflight, Prompt
 Edit = Callable[[str], str]
 
 
-def begin(model: Model, *, options: bool) -> Model:
-    """The agent picker, its cursor on the agent most likely meant."""
-    return push(model, Picker("agent", default_spec(model), options, likely_agent(model)))
+def begin(model: Model, *, options: bool) -> Step:
+    """The agent picker, its cursor on the agent most likely meant; manifests edited meanwhile are read again."""
+    model = push(model, Picker("agent", default_spec(model), options, likely_agent(model)))
+    return asked(model, *(() if waiting_for(model, LoadCatalog) else (LoadCatalog(model.options.cwd),)))
 
 
 def filtered(model: Model, picker: Picker) -> Model:
@@ -151,6 +152,7 @@ def launched(model: Model, msg: Launched) -> Step:
         launches=tuple(x for x in model.launches if x.slug != agent.slug),
         agents=(*(a for a in model.agents or () if a.slug != agent.slug), agent),
         last=msg.spec,
+        folder=msg.spec.cwd,
         fence=model.seq,
     )
     model = note(model, "started", agent.slug)

@@ -1,0 +1,50 @@
+"""The bundle end to end: the real egress under init, in a namespace with live fake upstreams on TEST-NET addresses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.api import BackendError
+from backends.bundle_env import BundleEnv
+from tests.e2e import netns
+
+INSIDE = Path(__file__).with_name("inside_namespace.py")
+PUBLIC = "203.0.113.10"
+NAMES = ("open.example", "api.example", "evil.example", "wrong.example")
+
+
+def bundle_python() -> str:
+    """The Python of the bundle's environment; skips without one."""
+    if chosen := os.environ.get("BOT_BOTTLE_TEST_BUNDLE_PYTHON"):
+        return chosen
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "bot-bottle")
+    try:
+        return str(BundleEnv(cache).python())
+    except BackendError as error:
+        pytest.skip(f"needs bundle: {error.message} ({error.hint})")
+
+
+@pytest.mark.backend("bundle")
+def test_inside_the_namespace() -> None:
+    python = bundle_python()
+    if why := netns.unavailable():
+        pytest.skip(f"needs bundle: no network namespace: {why}")
+    done = netns.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INSIDE)],
+        addresses=(PUBLIC, "203.0.113.11", "10.9.9.9"),
+        hosts={
+            **dict.fromkeys(NAMES, PUBLIC),
+            "dead.example": "203.0.113.11",
+            "private.example": "10.9.9.9",
+            "loop.example": "127.0.0.1",
+        },
+        env={"BOT_BOTTLE_TEST_BUNDLE_PYTHON": python},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
