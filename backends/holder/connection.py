@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
+import sys
 from collections import deque
 
-from backends.holder.wire import Decoder
+from backends.holder import wire
 
 QUEUE_LONGEST = 1 << 20
 
@@ -28,7 +30,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self.decoder = Decoder()
+        self.decoder = wire.Decoder()
         self.attached = False
         self.size = (24, 80)  # rows, cols
         self.term = ""
@@ -78,3 +80,22 @@ class Connection:
         if head is not None:
             self._queue.append(head)
             self._queued = len(head)
+
+
+def response(answer: dict[str, object]) -> bytes:
+    """The frame of an answer; one too large to send becomes an error."""
+    try:
+        return wire.encode_json(wire.RESPONSE, answer)
+    except wire.WireError as error:
+        return wire.encode_json(wire.RESPONSE, {"ok": False, "error": str(error)})
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """The uid of the process at the other end of a unix socket; -1 when the system does not say."""
+    try:
+        if sys.platform == "linux":
+            return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
+        # macOS: SOL_LOCAL, LOCAL_PEERCRED, struct xucred with the uid second.
+        return int(struct.unpack_from("Ii", sock.getsockopt(0, 1, 76))[1])
+    except OSError:
+        return -1

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
-import struct
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from backends.holder import wire
 from backends.holder.agent import AgentProcess, spawn
-from backends.holder.connection import Connection, without_replies
+from backends.holder.connection import Connection, peer_uid, response, without_replies
 from backends.holder.grid import MAX_COLS, MAX_ROWS
 from backends.holder.loop import Loop
 from backends.holder.modes import ORDINARY
@@ -209,7 +207,7 @@ class Holder:
 
     def _take(self, client: Connection, kind: int, payload: bytes) -> None:
         if kind == wire.REQUEST:
-            self._send(client, _response(self._request(wire.decode_json(payload))))
+            self._send(client, response(self._request(wire.decode_json(payload))))
         elif kind == wire.ATTACH:
             self._attach(client, wire.decode_json(payload))
         elif kind == wire.INPUT and client.attached:
@@ -231,8 +229,7 @@ class Holder:
         client.attached = True
         self._use(client, (rows, cols))
         if asked.get("start") is True:
-            error = self._restart()
-            if error:
+            if error := self._restart():
                 self._terminal.show(f"\r\n{error}\r\n".encode())
         self._repaint(client)
 
@@ -263,8 +260,7 @@ class Holder:
         self._follow()
 
     def _follow(self) -> None:
-        active = self._active()
-        if active is not None:
+        if active := self._active():
             self._terminal.resize(active.size)
 
     # Requests.
@@ -312,21 +308,3 @@ class Holder:
             "cols": self._terminal.size[1],
             "title": self._terminal.backlog.title,
         }
-
-
-def _response(answer: dict[str, object]) -> bytes:
-    try:
-        return wire.encode_json(wire.RESPONSE, answer)
-    except wire.WireError as error:
-        return wire.encode_json(wire.RESPONSE, {"ok": False, "error": str(error)})
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """The uid of the process at the other end of a unix socket; -1 when the system does not say."""
-    try:
-        if sys.platform == "linux":
-            return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
-        # macOS: SOL_LOCAL, LOCAL_PEERCRED, struct xucred with the uid second.
-        return int(struct.unpack_from("Ii", sock.getsockopt(0, 1, 76))[1])
-    except OSError:
-        return -1
