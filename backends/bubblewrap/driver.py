@@ -199,7 +199,11 @@ class BubblewrapBackend:
 
     def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]:
         """The client of the bottle's terminal."""
-        run, _ = self._find(slug)
+        run, live = self._find(slug)
+        if live.one_shot:
+            raise BackendError(
+                f"bottle {slug} runs one command in the foreground elsewhere", "there is nothing to attach to"
+            )
         argv = (sys.executable, "-I", "-m", "backends.holder", "attach", str(run / proof.HOLDER_SOCKET))
         return (*argv, "--pane") if pane else argv
 

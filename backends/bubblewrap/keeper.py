@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from backends.holder.server import Holder
 from backends.provision import PROXY_PORT
 
 BACKLOG = 256
+BUNDLE_MEMORY = 1 << 30  # bytes, each process of the bundle
 
 
 class Keeper:
@@ -98,7 +100,7 @@ class Keeper:
 
         paths = [message["package"], message["upstream_ca"], str(state), *message["read_only"]]
         pid = sandbox.spawn(
-            self.run, command, message["bundle_uid"], paths, {}, "bundle.log", keep={read_end: read_end}
+            self.run, command, message["bundle_uid"], paths, {}, "bundle.log", {read_end: read_end}, BUNDLE_MEMORY
         )
         os.close(read_end)
         self.live = proof.Live(
@@ -295,6 +297,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     syscalls.adopt_orphans()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the agent's environment
     keeper = Keeper(conn)
     try:
         return keeper.serve()

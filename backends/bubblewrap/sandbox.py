@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -21,12 +22,17 @@ def spawn(
     mapped: dict[str, tuple[int, int, int]],
     log: str,
     keep: dict[int, int],
+    data_limit: int = 0,
 ) -> int:
-    """Starts bwrap (as `uid` if not 0) and answers the host's pid of the sandbox's pid 1."""
+    """Starts bwrap (as `uid` if not 0) and answers the host's pid of the sandbox's pid 1.
+
+    `paths` and `mapped` are what it must reach (see `stage`), `keep` its extra descriptors and their numbers inside,
+    `data_limit` bytes of memory for each of its processes, 0 for no bound here.
+    """
     info_r, info_w = os.pipe()
     pid = os.fork()
     if pid == 0:
-        exec_bwrap(run / log, command, uid, paths, mapped, info_w, keep)
+        exec_bwrap(run / log, command, uid, paths, mapped, info_w, keep, data_limit)
     os.close(info_w)
     with os.fdopen(info_r) as info:
         raw = info.read()
@@ -46,11 +52,14 @@ def exec_bwrap(
     mapped: dict[str, tuple[int, int, int]],
     info_fd: int,
     keep: dict[int, int],
+    data_limit: int,
 ) -> NoReturn:
     """In a forked child: descriptors in place, privileges gone, then bwrap. Never returns."""
     try:
         err = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDWR)
+        if data_limit:
+            resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
         filter_fd = os.memfd_create("seccomp")
         os.write(filter_fd, seccomp.program())
         os.lseek(filter_fd, 0, os.SEEK_SET)

@@ -121,10 +121,10 @@ def help_lines(first: tuple[Context, ...], columns: int) -> tuple[Line, ...]:
     out: list[Line] = []
     for heading, bindings in sections(first):
         out.append(line(heading, "bold"))
-        out += [(("key", f"  {key_names(b):<22} "), ("", b.help)) for b in bindings]
+        out += [(("key", f"  {key_names(b):<17} "), ("", b.help)) for b in bindings]
         out.append(())
     marks = "Marks: > the selected row, * the bottle in the pane beside, ! an error"
-    return tuple(wrapped((*out, line(marks, "dim")), columns, 26))
+    return tuple(wrapped((*out, line(marks, "dim")), columns, 20))
 
 
 @lru_cache(maxsize=4)

@@ -229,7 +229,10 @@ class Host:
         for one in leftovers:
             if one.backend == "host" and not self._is_live(one.slug):
                 try:
-                    self.stop(one.slug, drop_changes=False)
+                    if self.records.load(one.slug) is None:
+                        self.records.remove(one.slug)
+                    else:
+                        self.stop(one.slug, drop_changes=False)
                 except BackendError as error:
                     faults.append(Fault("host", error.message, error.hint))
         return tuple(faults)

@@ -17,7 +17,10 @@ FILES_LIMIT = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a copy would bring: paths relative to the folder, bytes, and whether git's ignored files are left out."""
+    """What a copy would bring: paths relative to the folder, bytes, and whether git's ignored files are left out.
+
+    A path with a slash behind is an empty folder.
+    """
 
     paths: tuple[str, ...]
     size: int
@@ -58,6 +61,8 @@ def listing(cwd: Path, runner: Runner) -> Listing:
         if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
             kept.append(name)
             size += info.st_size
+        elif stat.S_ISDIR(info.st_mode) and name.endswith("/") and not any(os.scandir(cwd / name)):
+            kept.append(name)
         elif stat.S_ISDIR(info.st_mode):
             found += [f"{name.rstrip('/')}/{p}" for p in _walk(cwd / name)]
     return Listing(tuple(kept), size, ignored)
@@ -90,6 +95,9 @@ def copy(cwd: Path, target: Path, runner: Runner, progress: Progress) -> None:
         target.mkdir(mode=0o700, parents=True)
         for number, name in enumerate(found.paths):
             source, copy_to = cwd / name, target / name
+            if name.endswith("/"):
+                copy_to.mkdir(parents=True, exist_ok=True)
+                continue
             copy_to.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copy2(source, copy_to, follow_symlinks=False)
@@ -128,10 +136,13 @@ def _git_names(cwd: Path, runner: Runner) -> list[str] | None:
 
 
 def _walk(folder: Path) -> list[str]:
+    """Files and links below `folder`, and folders that are empty with a slash behind (git's own needs some)."""
     out: list[str] = []
     for base, folders, names in os.walk(folder):
         links = [f for f in folders if os.path.islink(os.path.join(base, f))]  # noqa: PTH114, PTH118 - a hot loop
         out += [os.path.relpath(os.path.join(base, n), folder) for n in (*names, *links)]  # noqa: PTH118
+        if not names and not folders and base != str(folder):
+            out.append(os.path.relpath(base, folder) + "/")
         if len(out) > FILES_LIMIT:
             break
     return out

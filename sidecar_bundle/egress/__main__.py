@@ -22,8 +22,6 @@ from sidecar_bundle.shared import layout, wire  # noqa: E402
 if TYPE_CHECKING:
     from sidecar_bundle.egress.serve import Server
 
-CHANNEL_FD = 3
-
 
 class Channel:
     """The private line to init: JSON lines with sockets; its end means that init is gone."""
@@ -103,8 +101,8 @@ async def _main(channel: Channel, make_server: Any) -> None:
 def main() -> int:
     """Runs until SIGTERM or the end of init; 0 then."""
     os.umask(0o077)
-    channel = Channel(CHANNEL_FD)
-    os.set_inheritable(CHANNEL_FD, False)
+    channel = Channel(layout.CHANNEL_FD)
+    os.set_inheritable(layout.CHANNEL_FD, False)
     state = os.environ.get(layout.STATE_ENV, layout.DEFAULT_STATE)
     folder = str(Path(state, layout.CA_FOLDER))
     try:

@@ -90,7 +90,8 @@ class Gate:
         for name in allow.strip:
             headers.pop(name, None)
         if allow.auth:
-            headers["Authorization"] = f"{allow.auth.scheme} {self.values[allow.auth.slot]}"
+            name = "authorization" if flow.request.is_http2 else "Authorization"
+            headers[name] = f"{allow.auth.scheme} {self.values[allow.auth.slot]}"
         flow.request.stream = True
         self.approved.setdefault(flow.client_conn, set()).add((flow.request.host, flow.request.port))
 

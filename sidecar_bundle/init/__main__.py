@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def main() -> int:
         say(f"unknown daemon {name[:40]!r} ignored (known: {' '.join(DAEMONS)})")
     text = os.environ.get(layout.LIFELINE_ENV)
     try:
+        # A core of egress would hold every credential.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         lifeline = int(text) if text else None
         bundle = Bundle(DAEMONS, names, dict(os.environ))
         for key in [k for k in os.environ if k.startswith(layout.TOKEN_PREFIX)]:

@@ -10,29 +10,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sidecar_bundle.init import control, supervisor
 from sidecar_bundle.init.children import Child, say, spawn
+from sidecar_bundle.init.peer import Peer
 from sidecar_bundle.shared import layout, wire
 
 SETTLED = ("ready", "needs-credentials")
-
-
-@dataclass
-class _Peer:
-    sock: socket.socket
-    decoder: wire.Decoder = field(default_factory=wire.Decoder)
-    fds: list[int] = field(default_factory=list)
-    wait_until: float | None = None
-    wants_hello: bool = False
-
-    def answer(self, message: Mapping[str, Any]) -> None:
-        # A peer that does not read its answers loses them; init never waits for it.
-        with contextlib.suppress(OSError):
-            wire.send(self.sock, message)
 
 
 class Bundle:
@@ -41,11 +27,13 @@ class Bundle:
     def __init__(self, scripts: Mapping[str, str], names: tuple[str, ...], env: Mapping[str, str]) -> None:
         self._scripts = scripts
         self._secrets = {k: v for k, v in env.items() if k.startswith(layout.TOKEN_PREFIX)}
-        self._env = {k: v for k, v in env.items() if not k.startswith(layout.TOKEN_PREFIX)}
+        # SSLKEYLOGFILE would make egress write its TLS keys to a file.
+        hidden = ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE")
+        self._env = {k: v for k, v in env.items() if not k.startswith(layout.TOKEN_PREFIX) and k not in hidden}
         self._supervisor = supervisor.Supervisor(names)
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, Child] = {}
-        self._peers: list[_Peer] = []
+        self._peers: list[Peer] = []
         self._config: dict[str, Any] | None = None
         self._listeners: tuple[int, ...] = ()
         self._tcp = False
@@ -208,11 +196,11 @@ class Bundle:
         except OSError:
             return
         sock.settimeout(2.0)
-        peer = _Peer(sock)
+        peer = Peer(sock)
         self._peers.append(peer)
         self._on(sock.fileno(), lambda: self._serve(peer))
 
-    def _serve(self, peer: _Peer) -> None:
+    def _serve(self, peer: Peer) -> None:
         try:
             data, fds = wire.receive(peer.sock)
             peer.fds += fds
@@ -237,7 +225,7 @@ class Bundle:
                 os.close(fd)
             peer.sock.close()
 
-    def _obey(self, peer: _Peer, request: control.Request) -> None:
+    def _obey(self, peer: Peer, request: control.Request) -> None:
         now = time.monotonic()
         match request:
             case control.Simple("hello"):

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sidecar_bundle.shared import wire
+from sidecar_bundle.shared import layout, wire
 from sidecar_bundle.shared.visible import visible
 
-CHANNEL_FD = 3
 MAX_OUTPUT_LINE = 2000
 _RESET = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGPIPE]
 
@@ -95,7 +94,7 @@ def spawn(name: str, script: str, env: Mapping[str, str]) -> Child:
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, write, 1),
                 (os.POSIX_SPAWN_DUP2, write, 2),
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), CHANNEL_FD),
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), layout.CHANNEL_FD),
             ],
             setpgroup=0,
             setsigdef=_RESET,

@@ -20,5 +20,7 @@ ACTIVITY_BYTES = 8 * 1024 * 1024
 CA_FOLDER = "ca"
 CA_FILE = "mitmproxy-ca.pem"
 
+# The descriptor of a daemon's private line to init.
+CHANNEL_FD = 3
 EGRESS_PORT = 9099
 INTROSPECTION_HOST = "_egress.local"

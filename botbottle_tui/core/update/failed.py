@@ -10,7 +10,7 @@ from botbottle_tui.core import effect as e
 from botbottle_tui.core.lists import reselect
 from botbottle_tui.core.model import Model, Step, asked, note, say
 from botbottle_tui.core.msg import Failed
-from botbottle_tui.core.overlay import ChangesView, Cleanup, Confirm, Failure, Overlay, Preflight
+from botbottle_tui.core.overlay import ChangesView, Cleanup, Confirm, Failure, Preflight
 from botbottle_tui.core.update import home
 from botbottle_tui.core.update.agents import faulty, stop_question
 from manifests.catalog import Broken, Catalog, ManifestError
@@ -25,13 +25,10 @@ def failure(model: Model, title: str, message: str, hint: str = "") -> Model:
     return replace(model, overlays=(Failure(title, message, hint), *model.overlays))
 
 
-def _instead(model: Model, seq: int, kind: type[Overlay], title: str, msg: Failed) -> Model:
+def _instead(model: Model, seq: int, kind: type[ChangesView | Cleanup], title: str, msg: Failed) -> Model:
     """The failure in place of the overlay that waited for the answer; if that was left, nobody needs it."""
     overlays = tuple(
-        Failure(title, msg.message, msg.hint)
-        if isinstance(o, kind) and isinstance(o, ChangesView | Cleanup) and o.seq == seq
-        else o
-        for o in model.overlays
+        Failure(title, msg.message, msg.hint) if isinstance(o, kind) and o.seq == seq else o for o in model.overlays
     )
     return replace(model, overlays=overlays)
 

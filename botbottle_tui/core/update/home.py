@@ -40,26 +40,21 @@ def backends_loaded(model: Model, backends: tuple[BackendInfo, ...]) -> Step:
 
 
 def settle(model: Model) -> Step:
-    """Asks once which agent can start, when nothing was launched before; sets the cursors that waited for it."""
-    effects: tuple[Suggest, ...] = ()
-    known = model.catalog is not None and model.backends is not None and model.last_loaded
+    """Sets the cursors that wait for an agent; asks once which one can start, when nothing was launched before."""
     cursor = likely_agent(model)
-    if known and not cursor and not waiting_for(model, Suggest):
-        whole = [i.key for i in agent_items(model) if not i.blocked][:SUGGESTED_FROM]
-        if whole:
-            # without a workspace: whether the agent can start is asked, not what a copy would cost
-            model, asked_for = asked(
-                model,
-                Suggest(tuple(replace(default_spec(model, name), workspace=WorkspaceMode.NONE) for name in whole)),
-            )
-            return model, asked_for
     if cursor:
         overlays = tuple(
             replace(o, cursor=cursor) if isinstance(o, Picker) and o.kind == "agent" and not o.cursor else o
             for o in model.overlays
         )
-        model = replace(model, overlays=overlays)
-    return model, effects
+        return replace(model, overlays=overlays), ()
+    known = model.catalog is not None and model.backends is not None and model.last_loaded
+    whole = [i.key for i in agent_items(model) if not i.blocked][:SUGGESTED_FROM]
+    if not known or not whole or waiting_for(model, Suggest):
+        return model, ()
+    # without a workspace: whether the agent can start is asked, not what a copy would cost
+    specs = (replace(default_spec(model, name), workspace=WorkspaceMode.NONE) for name in whole)
+    return asked(model, Suggest(tuple(specs)))
 
 
 def init(model: Model) -> Step:

@@ -41,6 +41,10 @@ class Answer:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    def seen(self, name: str) -> str:
+        """A header as the upstream saw it, by its lower-case name."""
+        return str({k.lower(): v for k, v in self.json["headers"].items()}[name])
+
 
 @dataclass
 class Bundle:
@@ -125,7 +129,7 @@ class Bundle:
             stream.sendall(data)
             out = b""
             with contextlib.suppress(OSError):
-                stream.settimeout(3)
+                stream.settimeout(1)
                 while part := stream.recv(65536):
                     out += part
             return out.decode("latin-1")
@@ -177,3 +181,14 @@ def secret_holders(values: Sequence[str], pids: Sequence[int], files: Sequence[P
     """Where one of `values` stands: argv and environment of `pids`, and `files`."""
     places = [Path(f"/proc/{pid}/{part}") for pid in pids for part in ("cmdline", "environ")]
     return [str(p) for p in (*places, *files) if p.is_file() and any(v.encode() in p.read_bytes() for v in values)]
+
+
+TOKEN = "sk-injected-0123456789"
+AGENT = "sk-of-the-agent-9876543210"
+OPEN = {"host": "open.example"}
+API = {"host": "api.example", "path_allowlist": ["/v1"], "auth": {"scheme": "Bearer", "slot": "EGRESS_TOKEN_0"}}
+
+
+def headers(request: Any) -> dict[str, str]:
+    """The headers that an upstream saw, by lower-case name."""
+    return {k.lower(): v for k, v in request["headers"]}

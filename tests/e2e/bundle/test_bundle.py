@@ -12,7 +12,7 @@ from backends.api import BackendError
 from backends.bundle_env import BundleEnv
 from tests.e2e import netns
 
-INSIDE = Path(__file__).with_name("inside_namespace.py")
+INSIDE = sorted(Path(__file__).parent.glob("inside_*.py"))
 PUBLIC = "203.0.113.10"
 NAMES = ("open.example", "api.example", "evil.example", "wrong.example")
 
@@ -29,16 +29,18 @@ def bundle_python() -> str:
 
 
 @pytest.mark.backend("bundle")
-def test_inside_the_namespace() -> None:
+@pytest.mark.parametrize("inside", INSIDE, ids=[path.stem for path in INSIDE])
+def test_in_a_namespace(inside: Path) -> None:
     python = bundle_python()
     if why := netns.unavailable():
         pytest.skip(f"needs bundle: no network namespace: {why}")
     done = netns.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INSIDE)],
-        addresses=(PUBLIC, "203.0.113.11", "10.9.9.9"),
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(inside)],
+        addresses=(PUBLIC, "203.0.113.11", "203.0.113.12", "10.9.9.9"),
         hosts={
             **dict.fromkeys(NAMES, PUBLIC),
-            "dead.example": "203.0.113.11",
+            "dead.example": "203.0.113.12",
+            "h2.example": "203.0.113.11",
             "private.example": "10.9.9.9",
             "loop.example": "127.0.0.1",
         },

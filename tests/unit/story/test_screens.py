@@ -20,7 +20,7 @@ from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 from tests.fake_world import NOW, FakeWorld
 from tests.story import Story, in_tmux
-from tests.unit.story.stories import SECRET, three
+from tests.unit.story.worlds import SECRET, three
 
 SCREENS = Path(__file__).parents[2] / "screens"
 SIZES = ((60, 20), (80, 24), (160, 50))

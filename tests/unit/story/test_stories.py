@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from botbottle_tui.core.keymap import KEYMAP
-from tests.unit.story.stories import STORIES
+from tests.unit.story import living, starting
+
+STORIES = {n: f for part in (starting, living) for n, f in vars(part).items() if n.startswith("story_")}
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -1,0 +1,73 @@
+"""A TLS upstream that speaks HTTP/2 (and HTTP/1.1) and echoes headers; run with the bundle's Python, which has h2."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import sys
+import threading
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+
+
+def serve(sock: ssl.SSLSocket) -> None:
+    """One connection to its end."""
+    if sock.selected_alpn_protocol() == "h2":
+        _http2(sock)
+    else:
+        _http1(sock)
+
+
+def _http1(sock: ssl.SSLSocket) -> None:
+    reader = sock.makefile("rb")
+    reader.readline()
+    headers = {}
+    while line := reader.readline().strip():
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    received = len(reader.read(int(headers.get("content-length", 0))))
+    body = json.dumps({"headers": headers, "received": received, "http2": False}).encode()
+    sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def _http2(sock: ssl.SSLSocket) -> None:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+    connection.initiate_connection()
+    seen: dict[int, dict[str, Any]] = {}
+    while True:
+        sock.sendall(connection.data_to_send())
+        data = sock.recv(65536)
+        if not data:
+            return
+        for event in connection.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                seen[event.stream_id] = {"headers": dict(event.headers), "received": 0, "http2": True}
+            elif isinstance(event, h2.events.DataReceived):
+                seen[event.stream_id]["received"] += len(event.data)
+                connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                body = json.dumps(seen[event.stream_id]).encode()
+                connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/json")])
+                connection.send_data(event.stream_id, body, end_stream=True)
+
+
+def main() -> None:
+    """Serves on port 443 of the address given, with the certificate and key given."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    listener = socket.create_server((sys.argv[1], 443))
+    while True:
+        sock, _ = listener.accept()
+        try:
+            threading.Thread(target=serve, args=(context.wrap_socket(sock, server_side=True),), daemon=True).start()
+        except OSError:
+            sock.close()
+
+
+if __name__ == "__main__":
+    main()

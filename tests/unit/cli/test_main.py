@@ -1,0 +1,97 @@
+"""The command line: exit codes, one line for each mistake, nothing heavy before `--help`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botbottle_tui.__main__ import main
+from botbottle_tui.cli import parser
+
+
+def test_every_verb_resolves() -> None:
+    import importlib
+
+    for target in parser.VERBS.values():
+        module, name = target.split(":")
+        assert callable(getattr(importlib.import_module(module), name))
+    help_text = parser.build("").format_help()
+    assert all(f"    {verb} " in help_text for verb in parser.VERBS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from botbottle_tui.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted(m for m in ('urwid', 'yaml', 'docker', 'libtmux', 'backends', 'manifests') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["start"], 2, "agent"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["start", "nobody"], 1, "no agent 'nobody'"),
+        (["start", "shell", "--"], 2, "no command after --"),
+        (["list", "--", "x"], 2, "only start takes a command"),
+        (["stop", "shell-aaaaa", "--yes"], 1, "no bottle shell-aaaaa"),
+        (["attach", "shell-aaaaa"], 2, "terminal"),
+        (["diff", "shell-aaaaa"], 1, "no bottle"),
+        (["export", "shell-aaaaa"], 1, "no bottle"),
+        (["apply", "shell-aaaaa"], 1, "no bottle"),
+        (["info", "nobody"], 1, "no agent"),
+        (["start", "shell", "--backend", "dokcer"], 1, "no backend 'dokcer'"),
+        (["start", "shell", "--cwd=everything"], 2, "everything"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], status: int, says: str, own_state: Path) -> None:
+    done = run(words)
+    assert done.returncode == status and says in done.stderr and "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("bottle-dash")]
+    assert len(lines) == 1
+    assert not (own_state / "state").exists()
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "botbottle_tui", *words]
+    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30, env=os.environ)
+
+
+def test_version_and_lists(capsys: pytest.CaptureFixture[str], own_state: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("bottle-dash 0.")
+    assert main(["list"]) == 0 and "bottle-dash init" in capsys.readouterr().err
+    assert main(["init"]) == 0
+    capsys.readouterr()
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [a["name"] for a in found["agents"]] == ["claude", "codex", "shell"] and found["schema"] == 1
+    assert main(["list"]) == 0
+    assert "shell\tshell\tshell\thome" in capsys.readouterr().out.splitlines()
+    assert main(["list", "active", "--json"]) == 0 and json.loads(capsys.readouterr().out)["bottles"] == []
+    assert main(["cleanup", "--dry-run", "--json"]) == 0 and json.loads(capsys.readouterr().out)["leftovers"] == []
+    assert main(["info", "claude", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["provider"] == "claude"
+
+
+def test_neither_terminal_nor_yes_is_refused(own_state: Path) -> None:
+    run(["init"])
+    done = run(["start", "shell"])
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+    assert not (own_state / "state").exists()
+
+
+def test_dry_run_by_flag_and_variable(own_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(["init"])
+    monkeypatch.setenv("BOT_BOTTLE_DRY_RUN", "1")
+    done = run(["start", "shell", "--json"])
+    assert json.loads(done.stdout)["agent"] == "shell" and not (own_state / "run").exists()
