@@ -10,6 +10,7 @@ import pytest
 
 from backends.api import BackendError
 from backends.bundle_env import BundleEnv
+from tests.conftest import need
 from tests.e2e import netns
 
 INSIDE = sorted(Path(__file__).parent.glob("inside_*.py"))
@@ -25,15 +26,14 @@ def bundle_python() -> str:
     try:
         return str(BundleEnv(cache).python())
     except BackendError as error:
-        pytest.skip(f"needs bundle: {error.message} ({error.hint})")
+        need("bundle", f"{error.message} ({error.hint})")
 
 
-@pytest.mark.backend("bundle")
 @pytest.mark.parametrize("inside", INSIDE, ids=[path.stem for path in INSIDE])
 def test_in_a_namespace(inside: Path) -> None:
     python = bundle_python()
     if why := netns.unavailable():
-        pytest.skip(f"needs bundle: no network namespace: {why}")
+        need("bundle", f"there is no network namespace: {why}")
     done = netns.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(inside)],
         addresses=(PUBLIC, "203.0.113.11", "203.0.113.12", "10.9.9.9"),
