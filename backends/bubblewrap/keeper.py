@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -23,12 +24,11 @@ from typing import Any
 from backends import bundle
 from backends.alive import Proc, boot_id
 from backends.api import BackendError, Limits
-from backends.bubblewrap import argv, enter, limits, proof, sandbox, stage, syscalls, watch
+from backends.bubblewrap import argv, limits, proof, sandbox, stage, syscalls, uids, watch
 from backends.holder import socketpath
 from backends.holder.server import Holder
 from backends.provision import PROXY_PORT
 
-BACKLOG = 256
 BUNDLE_MEMORY = 1 << 30  # bytes, each process of the bundle
 
 
@@ -185,38 +185,13 @@ class Keeper:
             one_shot=message["one_shot"],
         )
         self.record()
-        listener = self.listen_inside(self.live)
+        listener = sandbox.listen_inside(self.live, PROXY_PORT)
         try:
             request = {"op": "configure", "config": message["config"]}
             self.control(self.run / proof.BUNDLE / "control.sock", request, [listener])
         finally:
             os.close(listener)
         return {"ok": True}
-
-    def listen_inside(self, live: proof.Live) -> int:
-        """A listening socket on 127.0.0.1 of the sandbox's network; the process that made it is gone at once."""
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                sandbox.drop_to(live.agent_uid)
-                enter.join(live)
-                inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                inside.bind(("127.0.0.1", PROXY_PORT))
-                inside.listen(BACKLOG)
-                socket.send_fds(theirs, [b"1"], [inside.fileno()])
-                code = 0
-            finally:
-                os._exit(code)
-        theirs.close()
-        with ours:
-            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
-        os.waitpid(pid, 0)
-        if not fds:
-            raise BackendError("egress could not listen inside the sandbox", "bottle-dash doctor")
-        return fds[0]
 
     # The long run
 
@@ -257,6 +232,12 @@ class Keeper:
             self.conn.close()
         holder.run(start=not live.one_shot)
         return 0
+
+    def forget(self) -> None:
+        """A spare that nobody took removes its folder; a bottle's is left to whoever stops it, or to a cleanup."""
+        if self.live is not None and not self.live.slug:
+            uids.release(self.live.agent_uid)
+            shutil.rmtree(self.run, ignore_errors=True)
 
     def end(self) -> None:
         """Takes sandbox and bundle down. The folder is removed by whoever stops the bottle, or by a cleanup."""
@@ -303,6 +284,7 @@ def main() -> int:
         return keeper.serve()
     finally:
         keeper.end()
+        keeper.forget()
 
 
 if __name__ == "__main__":

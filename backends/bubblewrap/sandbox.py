@@ -1,4 +1,4 @@
-"""Starting bwrap: descriptors in place, root given up, and the pid of the sandbox's first process."""
+"""Starting bwrap: descriptors in place, root given up, the pid of its first process, a listener inside."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import contextlib
 import json
 import os
 import resource
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from backends.api import BackendError
-from backends.bubblewrap import argv, seccomp, stage
+from backends.bubblewrap import argv, enter, proof, seccomp, stage
+
+BACKLOG = 256
 
 
 def spawn(
@@ -82,6 +85,32 @@ def exec_bwrap(
         os.write(2, f"{error}\n".encode())
     finally:
         os._exit(127)
+
+
+def listen_inside(live: proof.Live, port: int) -> int:
+    """A listening socket on 127.0.0.1 of the sandbox's network; the process that made it is gone at once."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            sandbox.drop_to(live.agent_uid)
+            enter.join(live)
+            inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            inside.bind(("127.0.0.1", port))
+            inside.listen(BACKLOG)
+            socket.send_fds(theirs, [b"1"], [inside.fileno()])
+            code = 0
+        finally:
+            os._exit(code)
+    theirs.close()
+    with ours:
+        _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+    os.waitpid(pid, 0)
+    if not fds:
+        raise BackendError("egress could not listen inside the sandbox", "bottle-dash doctor")
+    return fds[0]
 
 
 def drop_to(uid: int) -> None:

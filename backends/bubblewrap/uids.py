@@ -32,8 +32,9 @@ def claim(token: str) -> tuple[int, int]:
 
 
 def release(first: int) -> None:
-    """Gives a pair back."""
-    (CLAIMS / str(first)).unlink(missing_ok=True)
+    """Gives a pair back; nothing to do for 0."""
+    if first:
+        (CLAIMS / str(first)).unlink(missing_ok=True)
 
 
 def claims() -> dict[int, str]:

@@ -259,6 +259,11 @@ def test_a_spare_is_used_once_and_goes_with_its_owner(bubblewrap: BubblewrapBack
     bubblewrap.close()
     assert [a.slug for a in bubblewrap.enumerate()[0]] == [slug]
     assert len(list(bubblewrap.root.iterdir())) == 1
+    bubblewrap.warm()
+    owner = bubblewrap.spares.ready.pop()
+    owner.close()  # as when the owner is killed
+    until(lambda: not owner.run.exists())
+    assert [a.slug for a in bubblewrap.enumerate()[0]] == [slug]
 
 
 def test_long_paths(own_state: Path) -> None:
