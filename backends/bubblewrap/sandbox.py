@@ -94,7 +94,7 @@ def listen_inside(live: proof.Live, port: int) -> int:
     if pid == 0:
         code = 1
         try:
-            sandbox.drop_to(live.agent_uid)
+            drop_to(live.agent_uid)
             enter.join(live)
             inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -228,9 +228,8 @@ class Holder:
         client.term = str(asked.get("term", ""))[:64]
         client.attached = True
         self._use(client, (rows, cols))
-        if asked.get("start") is True:
-            if error := self._restart():
-                self._terminal.show(f"\r\n{error}\r\n".encode())
+        if asked.get("start") is True and (error := self._restart()):
+            self._terminal.show(f"\r\n{error}\r\n".encode())
         self._repaint(client)
 
     def _repaint(self, client: Connection) -> None:
