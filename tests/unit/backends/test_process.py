@@ -137,9 +137,10 @@ FOREGROUND = """
 import sys
 from backends.process import Runner
 status = Runner().foreground(["sh", "-c", "trap 'exit 9' INT; test -t 0 && echo ready; while :; do sleep 0.05; done"])
-print("status", status, flush=True)
+import time
 try:
-    import time; time.sleep(20)
+    print("status", status, flush=True)
+    time.sleep(20)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,17 +51,28 @@ def test_help_imports_nothing_heavy() -> None:
         (["start", "shell", "--cwd=everything"], 2, "everything"),
     ],
 )
-def test_mistakes_are_one_line(words: list[str], status: int, says: str, own_state: Path) -> None:
-    done = run(words)
-    assert done.returncode == status and says in done.stderr and "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("bottle-dash")]
-    assert len(lines) == 1
+def test_mistakes_are_one_line(
+    words: list[str], status: int, says: str, own_state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == status
+    said = capsys.readouterr().err
+    assert says in said and "Traceback" not in said
+    assert len([line for line in said.splitlines() if line.startswith("bottle-dash")]) == 1
     assert not (own_state / "state").exists()
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "botbottle_tui", *words]
-    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30, env=os.environ)
+def run(words: list[str]) -> int:
+    """The exit status, whichever way it comes."""
+    try:
+        return main(words)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_a_mistake_of_the_real_program_is_one_line_too() -> None:
+    argv = [sys.executable, "-m", "botbottle_tui", "start", "nobody"]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    assert done.returncode == 1 and done.stderr.count("\n") <= 3 and "Traceback" not in done.stderr
 
 
 def test_version_and_lists(capsys: pytest.CaptureFixture[str], own_state: Path) -> None:
@@ -83,15 +93,18 @@ def test_version_and_lists(capsys: pytest.CaptureFixture[str], own_state: Path) 
     assert json.loads(capsys.readouterr().out)["provider"] == "claude"
 
 
-def test_neither_terminal_nor_yes_is_refused(own_state: Path) -> None:
-    run(["init"])
-    done = run(["start", "shell"])
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr
+def test_neither_terminal_nor_yes_is_refused(own_state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init"]) == 0
+    assert run(["start", "shell"]) in (1, 2)
+    assert "bottle-dash: " in capsys.readouterr().err
     assert not (own_state / "state").exists()
 
 
-def test_dry_run_by_flag_and_variable(own_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_by_flag_and_variable(
+    own_state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(["init"])
+    capsys.readouterr()
     monkeypatch.setenv("BOT_BOTTLE_DRY_RUN", "1")
-    done = run(["start", "shell", "--json"])
-    assert json.loads(done.stdout)["agent"] == "shell" and not (own_state / "run").exists()
+    run(["start", "shell", "--json"])
+    assert json.loads(capsys.readouterr().out)["agent"] == "shell" and not (own_state / "run").exists()
