@@ -40,6 +40,9 @@ def host_checks(plan: LaunchPlan, bottle: Bottle | None, environ: Mapping[str, s
                 "isolation: auto",
             )
         )
+    if bottle is not None and bottle.dockerfile:
+        detail = f"agent_provider.dockerfile is not used on {plan.backend}: the agent sees this host's /usr"
+        checks.append(Check("dockerfile", True, detail, warn=True))
     if plan.routes:
         checks.append(Check("DLP", True, "this version does not scan requests to allowed hosts", warn=True))
     return tuple(checks)
