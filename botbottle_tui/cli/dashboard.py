@@ -7,7 +7,7 @@ import importlib
 import os
 from typing import Any, cast
 
-from botbottle_tui.host.paths import host_paths, work_folder
+from botbottle_tui.host.paths import host_paths, is_private, work_folder
 from botbottle_tui.shell.runtime import DashOptions, run_dashboard
 from botbottle_tui.shell.world import World
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             cast(World, world),
             cwd=work_folder(),
             home=paths.home,
-            options=DashOptions(backend=args.backend or chosen_backend()),
+            options=DashOptions(backend=args.backend or chosen_backend(), cwd_is_private=is_private(work_folder())),
             run_foreground=lambda argv: int(world.runner.foreground(argv)),
         )
     finally:

@@ -92,6 +92,8 @@ def default_backend(model: Model) -> str:
 def default_spec(model: Model, agent: str = "") -> LaunchSpec:
     """The spec that a new flow starts with: flags, else the last launch's choices, else the defaults."""
     mode = model.options.workspace or (model.last.workspace if model.last else WorkspaceMode.COPY)
+    if model.folder is None and model.options.cwd_is_private:
+        mode = WorkspaceMode.NONE
     return LaunchSpec(
         agent=agent,
         backend=default_backend(model),

@@ -26,10 +26,12 @@ class Pane(Enum):
 class DashOptions:
     """What the dashboard was started with. Empty or None: not chosen, so the flow may ask.
 
-    `utc_offset` is seconds east of UTC, for the times in Activity.
+    `utc_offset` is seconds east of UTC, for the times in Activity. `cwd_is_private` says that no bottle may get `cwd`
+    (the home folder or above), so that none is offered.
     """
 
     cwd: Path = Path("/")
+    cwd_is_private: bool = False
     home: Path = Path("~/.bot-bottle")
     backend: str = ""
     workspace: WorkspaceMode | None = None

@@ -117,7 +117,7 @@ class Host:
         bottle = found.bottle(plan.bottles[0])
         checks = (
             *preflight.host_checks(plan, bottle, os.environ),
-            workspace.check(spec.cwd, spec.workspace, self.runner),
+            workspace.check(spec.cwd, spec.workspace, self.paths.home, self.runner),
         )
         return Prepared(spec, plan, (*checks, *backend.preflight(plan)))
 
@@ -137,7 +137,7 @@ class Host:
         """Copy, record, launch; whatever fails, nothing of it stays."""
         backend = self.backend(plan.backend)
         folder = self.records.folder(plan.slug)
-        bad = workspace.refuse(plan.cwd, plan.workspace)
+        bad = workspace.refuse(plan.cwd, plan.workspace, self.paths.home)
         if bad is not None:
             raise BackendError(bad.detail, bad.fix)
         with self.records.working_on(plan.slug):

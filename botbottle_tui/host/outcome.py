@@ -10,7 +10,7 @@ from botbottle_tui.host import files
 from botbottle_tui.host.records import Records
 from botbottle_tui.host.snapshot import Snapshots
 
-_BASE, _NOW, _EXPORTED = "base", "now", "exported"
+_BASE, _EXPORTED = "base", "exported"
 
 
 class Outcomes:
@@ -24,7 +24,7 @@ class Outcomes:
     def remember(self, slug: str) -> None:
         """Takes the tree that changes are measured from."""
         folder = self.records.folder(slug)
-        tree = self._store(slug).take(folder / "workspace", _BASE)
+        tree = self._store(slug).take(folder / "workspace")
         files.write(folder / _BASE, tree)
 
     def changes(self, slug: str) -> Changes:
@@ -80,7 +80,7 @@ class Outcomes:
         before = self._read(slug, _BASE)
         if not before:
             raise BackendError(f"bottle {slug} has no record of its copy's first state")
-        return before, self._store(slug).take(self.records.folder(slug) / "workspace", _NOW)
+        return before, self._store(slug).take(self.records.folder(slug) / "workspace")
 
     def _store(self, slug: str) -> Snapshots:
         return Snapshots(self.records.folder(slug) / "snapshots.git", self.runner)

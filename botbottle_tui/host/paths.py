@@ -25,6 +25,12 @@ def host_paths() -> HostPaths:
     )
 
 
+def is_private(folder: Path) -> bool:
+    """Whether `folder` is `/`, the operator's home, or above it: no bottle ever gets that."""
+    real, user = folder.resolve(), Path.home().resolve()
+    return real == Path("/") or real == user or real in user.parents
+
+
 def work_folder() -> Path:
     """The operator's current folder, by the name they came by (`$PWD` keeps links). `BackendError` when it is gone."""
     named = os.environ.get("PWD", "")

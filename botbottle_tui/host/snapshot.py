@@ -7,6 +7,7 @@ following links, and streamed into `git fast-import`.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,17 +45,21 @@ class Snapshots:
             raise BackendError(f"git {args[0]} failed: {done.last_line}")
         return done
 
-    def take(self, folder: Path, name: str) -> str:
-        """Records `folder` as `refs/heads/<name>` and answers the tree's id. Entries named `.git` are left out."""
+    def take(self, folder: Path) -> str:
+        """Records `folder` and answers the tree's id. Entries named `.git` are left out. Several may be under way."""
         if not self.store.exists():
             self.git("init", "--quiet", "--bare", str(self.store))
+        # A name of its own: a reader of a shared one could meet another's half-written tree.
+        name = secrets.token_hex(8)
         first = True
         for batch in _batches(folder):
             head = f"commit refs/heads/{name}\ncommitter bottle <> 0 +0000\ndata 0\n".encode()
             head += b"deleteall\n" if first else f"from refs/heads/{name}^0\n".encode()
             self.git("fast-import", "--quiet", "--force", "--date-format=raw-permissive", input=head + batch)
             first = False
-        return self.git("rev-parse", f"refs/heads/{name}^{{tree}}").stdout.strip()
+        tree = self.git("rev-parse", f"refs/heads/{name}^{{tree}}").stdout.strip()
+        self.git("update-ref", "-d", f"refs/heads/{name}")
+        return tree
 
     def files(self, before: str, after: str) -> tuple[tuple[str, str], ...]:
         """(`A`|`M`|`D`|`T`, path) of what differs."""

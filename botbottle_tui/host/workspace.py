@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backends.api import BackendError, Check, Progress, WorkspaceMode
 from backends.process import Runner
+from botbottle_tui.host.paths import is_private
 
 LIMIT = 2 << 30  # bytes; a larger folder wants --cwd=bind
 FILES_LIMIT = 200_000
@@ -27,19 +28,19 @@ class Listing:
     ignored_left_out: bool
 
 
-def refuse(cwd: Path, mode: WorkspaceMode) -> Check | None:
-    """A failed check when `cwd` may not be shown in that mode, else None."""
+def refuse(cwd: Path, mode: WorkspaceMode, state: Path) -> Check | None:
+    """A failed check when `cwd` may not be shown in that mode, else None. `state` is the folder of all bottles."""
     if mode is WorkspaceMode.NONE:
         return None
     if not cwd.is_dir():
         return Check("workspace", False, f"{cwd} is not a folder", "choose another workspace")
-    real = cwd.resolve()
-    home = Path.home().resolve()
-    if real == Path("/") or real == home or real in home.parents:
-        what = (
-            "the root folder" if real == Path("/") else "your home folder" if real == home else "a parent of your home"
-        )
-        return Check("workspace", False, f"{cwd} is {what}: a bottle never gets that", "start in a project folder")
+    if is_private(cwd):
+        why = "your home folder, or above it: a bottle never gets that"
+        return Check("workspace", False, f"{cwd} is {why}", "start in a project folder, or without a workspace")
+    real, own = cwd.resolve(), state.resolve()
+    if real == own or own in real.parents or real in own.parents:
+        why = f"{cwd} and {state}, where every bottle's state is, lie in one another"
+        return Check("workspace", False, why, "start in a project folder, or set BOT_BOTTLE_HOME elsewhere")
     return None
 
 
@@ -68,9 +69,9 @@ def listing(cwd: Path, runner: Runner) -> Listing:
     return Listing(tuple(kept), size, ignored)
 
 
-def check(cwd: Path, mode: WorkspaceMode, runner: Runner) -> Check:
+def check(cwd: Path, mode: WorkspaceMode, state: Path, runner: Runner) -> Check:
     """The workspace's preflight line."""
-    bad = refuse(cwd, mode)
+    bad = refuse(cwd, mode, state)
     if bad is not None:
         return bad
     if mode is WorkspaceMode.NONE:

@@ -65,6 +65,7 @@ def init(model: Model) -> Step:
 def initialised(model: Model, paths: tuple[Path, ...]) -> Step:
     """The examples are there: read them."""
     model = say(model, f"wrote {len(paths)} examples to {model.options.home}; n starts an agent")
+    model = replace(model, catalog=None)  # so that n waits for them instead of knowing of none
     return asked(model, LoadCatalog(model.options.cwd))
 
 

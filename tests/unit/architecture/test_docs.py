@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests import docs
 
+ROOT = Path(__file__).resolve().parents[3]
 STALE = "# Map\n\n<!-- generated: map -->\nold\n<!-- end -->\n\nBy hand.\n"
 
 
@@ -63,3 +65,37 @@ def test_every_block_of_the_real_documents_can_be_made() -> None:
             text = docs.GENERATORS[block]()
             assert "\n|---|" in text, block
             assert text.endswith("|\n"), block
+
+
+def named(text: str) -> list[tuple[str, str]]:
+    """(file below tests/, test) for every `file.py::test_name` in a document."""
+    return re.findall(r"([\w./-]+\.py)::(test_\w+)", text)
+
+
+def missing(text: str) -> list[str]:
+    """The named tests that do not exist."""
+    out = []
+    for file, test in named(text):
+        path = ROOT / "tests" / file
+        if not path.is_file() or f"\ndef {test}(" not in path.read_text():
+            out.append(f"{file}::{test}")
+    return out
+
+
+@pytest.mark.parametrize("name", docs.DOCUMENTS)
+def test_every_test_that_a_document_names_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert len(named(text)) > 10
+    assert missing(text) == []
+
+
+def test_every_invariant_names_a_test() -> None:
+    rows = re.findall(r"^\| \d+ \|.*$", (ROOT / "ARCHITECTURE.md").read_text().split("## What holds")[1], re.MULTILINE)
+    assert len(rows) > 12
+    assert [row for row in rows if not named(row)] == []
+
+
+def test_a_test_that_is_gone_is_seen() -> None:
+    here = "unit/architecture/test_docs.py"
+    gone = [f"{here}::test_never_written", "unit/none.py::test_docs"]
+    assert missing(f"`{here}::test_a_test_that_is_gone_is_seen`, `{gone[0]}` `{gone[1]}`") == gone

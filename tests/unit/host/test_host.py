@@ -202,6 +202,13 @@ def test_what_a_bottle_never_gets(host: Host, tmp_path: Path, monkeypatch: pytes
             assert not host.prepare(spec(cwd=cwd, mode=mode)).ok, cwd
 
 
+def test_a_workspace_and_the_state_folder_keep_apart(host: Host, own_state: Path) -> None:
+    (own_state / "state").mkdir(parents=True)
+    for cwd in (own_state, own_state / "state", own_state.parent):
+        prepared = host.prepare(spec(cwd=cwd, mode=WorkspaceMode.BIND))
+        assert [c.name for c in prepared.checks if not c.ok] == ["workspace"], cwd
+
+
 def test_the_copy_leaves_out_what_git_ignores(host: Host, project: Path, own_state: Path) -> None:
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     (project / ".gitignore").write_text(".env\nout/\n")
