@@ -57,11 +57,20 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFile:
-    """A file rendered before any I/O. `path` is absolute inside the bottle; `mode` its permission bits."""
+    """A file rendered before any I/O. `path` is absolute inside the bottle; `mode` its permission bits.
+
+    `binary` stands for `text` where the content is no text.
+    """
 
     path: str
     text: str
     mode: int = 0o644
+    binary: bytes = b""
+
+    @property
+    def content(self) -> bytes:
+        """What is written."""
+        return self.binary or self.text.encode()
 
 
 class WorkspaceMode(Enum):

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from agent_image.providers import HOME, PROMPT_PATH, WORKSPACE, Provider
 from backends.api import EnvVar, GeneratedFile
+from backends.truststore import PASSWORD, java_truststore
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA_ONLY = f"{HOME}/.bot-bottle-ca.crt"
+TRUSTSTORE = f"{HOME}/.bot-bottle-truststore.jks"
 PROXY_PORT = 9099
 
 # Read the bundle (system roots and the bottle's CA): field reference "CA variables".
@@ -52,9 +54,11 @@ def base_env(provider: Provider, proxy_host: str = "127.0.0.1", port: int = PROX
         env[name] = "localhost,127.0.0.1,::1"
     for name in ("npm_config_proxy", "npm_config_https_proxy"):
         env[name] = proxy
-    env["JAVA_TOOL_OPTIONS"] = " ".join(
+    java = [
         f"-D{scheme}.proxy{part}" for scheme in ("http", "https") for part in (f"Host={proxy_host}", f"Port={port}")
-    )
+    ]
+    java += [f"-Djavax.net.ssl.trustStore={TRUSTSTORE}", f"-Djavax.net.ssl.trustStorePassword={PASSWORD}"]
+    env["JAVA_TOOL_OPTIONS"] = " ".join(java)
     return {**env, **provider.env}
 
 
@@ -76,6 +80,16 @@ def home_files(provider: Provider, *, prompt: str, git_name: str, git_email: str
     lines = [*(["[user]", *identity] if identity else []), "[safe]", f"\tdirectory = {WORKSPACE}"]
     files.append(GeneratedFile(f"{HOME}/.gitconfig", "\n".join(lines) + "\n"))
     return tuple(files)
+
+
+def ca_files(roots: str, ca: str) -> tuple[GeneratedFile, ...]:
+    """The bottle's CA for every tool: added to the system's roots, alone, and in a store for Java (PEM in)."""
+    whole = roots.rstrip("\n") + "\n" + ca
+    return (
+        GeneratedFile("/etc/ca-certificates.crt", whole),
+        GeneratedFile(CA_ONLY, ca),
+        GeneratedFile(TRUSTSTORE, "", binary=java_truststore(whole)),
+    )
 
 
 def _git_value(text: str) -> str:

@@ -148,16 +148,15 @@ class BubblewrapBackend:
         generated = [
             *plan.files,
             *provision.system_files(plan.slug),
-            GeneratedFile("/etc/ca-certificates.crt", roots.rstrip("\n") + "\n" + ca),
-            GeneratedFile(provision.CA_ONLY, ca),
+            *provision.ca_files(roots, ca),
         ]
         (files / "home").mkdir(parents=True, mode=0o755)
         for file in generated:
             home = file.path.startswith("/home/agent/")
             target = files / ("home" + file.path[len("/home/agent") :] if home else file.path.lstrip("/"))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as out:
-                out.write(file.text)
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "wb") as out:
+                out.write(file.content)
         for skill in plan.skills:
             shutil.copytree(skill, files / "home" / plan.provider.skills_dir / skill.name, symlinks=True)
         if one.agent_uid:
@@ -224,7 +223,7 @@ class BubblewrapBackend:
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for file in files:
                 info = tarfile.TarInfo(file.path.lstrip("/"))
-                data = file.text.encode()
+                data = file.content
                 info.size, info.mode, info.mtime = len(data), file.mode, int(time.time())
                 tar.addfile(info, BytesIO(data))
         argv = self.exec_argv(slug, ["tar", "-xpf", "-", "-C", "/", "--no-same-owner"], tty=False)

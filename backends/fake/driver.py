@@ -165,7 +165,7 @@ class FakeBackend:
         for file in files:
             target = run / "root" / file.path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(file.text)
+            target.write_bytes(file.content)
             target.chmod(file.mode)
 
     def _load(self, run: Path) -> tuple[Agent, Proc] | None:
