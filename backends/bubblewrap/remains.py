@@ -45,9 +45,8 @@ def ask_to_stop(run: Path) -> None:
         client.request(str(run / proof.HOLDER_SOCKET), {"op": "stop"}, timeout=5.0)
 
 
-def wait_gone(run: Path, timeout: float = 9.0) -> None:
-    """Until the folder's processes have ended, at most `timeout` seconds."""
-    live = proof.load(run)
+def wait_gone(live: proof.Live | None, timeout: float = 9.0) -> None:
+    """Until the processes of that record have ended, at most `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while live is not None and any(p.alive() for p in live.procs) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -71,7 +70,7 @@ def clear(run: Path) -> list[str]:
             if proc.alive():
                 with contextlib.suppress(OSError):
                     os.kill(proc.pid, signal.SIGKILL)
-        wait_gone(run, 5.0)
+        wait_gone(live, 5.0)
     faults = [
         f"process {p.pid} does not end" for p in (live.procs if live else ()) if live and live.alive() and p.alive()
     ]

@@ -9,13 +9,14 @@ import secrets
 import socket
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
 import backends
 import sidecar_bundle
 from backends.api import BackendError, Check, HostPaths
-from backends.bubblewrap import probe, remains, uids
+from backends.bubblewrap import probe, proof, remains, uids
 from backends.bundle_env import BundleEnv, upstream_ca
 from backends.process import Runner
 
@@ -51,6 +52,13 @@ class Spare:
             self.reader.close()
             self.conn.close()
 
+    def discard(self) -> None:
+        """Ends the keeper, waits for it, and removes what it leaves."""
+        live = proof.load(self.run)  # read before, for the keeper takes its record away
+        self.close()
+        remains.wait_gone(live)
+        remains.clear(self.run)
+
 
 class Spares:
     """At most one spare of this process, used by one thread at a time for each step."""
@@ -61,6 +69,7 @@ class Spares:
         self.runner = runner
         self.env = BundleEnv(paths.cache, paths.extra_ca)
         self.ready: list[Spare] = []
+        self.filling = 0
 
     def environment(self) -> Check:
         """Whether the bundle's own Python environment is built."""
@@ -81,17 +90,21 @@ class Spares:
 
     def fill(self) -> None:
         """Makes a spare if there is none; failures wait for the launch, which will name them."""
-        if not self.ready:
-            with contextlib.suppress(BackendError, OSError):
-                self.ready.append(self.start())
+        self.filling += 1
+        try:
+            if not self.ready:
+                with contextlib.suppress(BackendError, OSError):
+                    self.ready.append(self.start())
+        finally:
+            self.filling -= 1
 
     def close(self) -> None:
-        """Ends the spare and removes its folder."""
+        """Ends the spare and removes its folder, also one that another thread makes just now."""
+        deadline = time.monotonic() + KEEPER_TIMEOUT
+        while self.filling and time.monotonic() < deadline:
+            time.sleep(0.01)
         while self.ready:
-            one = self.ready.pop()
-            one.close()
-            remains.wait_gone(one.run)
-            remains.clear(one.run)
+            self.ready.pop().discard()
 
     def start(self) -> Spare:
         """A new keeper with a bundle that answers."""
@@ -139,9 +152,7 @@ class Spares:
                 }
             )
         except BaseException:
-            one.close()
-            remains.wait_gone(run)
-            remains.clear(run)
+            one.discard()
             raise
         return one
 

@@ -51,6 +51,7 @@ class Host:
         self.all_backends: tuple[Backend, ...] = loaded
         self.load_faults: tuple[Fault, ...] = faults
         self.chosen = chosen
+        self.closed = False
         self.records = Records(paths.home)
         self.outcomes = Outcomes(self.records, paths.home / "exports", self.runner)
 
@@ -242,11 +243,13 @@ class Host:
         return manifest_files.init(self.paths.home)
 
     def warm(self) -> None:
-        """A spare bundle of the backend that a launch would take."""
-        self.backend().warm()
+        """A spare bundle of the backend that a launch would take; none any more after `close`."""
+        if not self.closed:
+            self.backend().warm()
 
     def close(self) -> None:
         """Ends what was only started ahead."""
+        self.closed = True
         for backend in self.all_backends:
             backend.close()
 
