@@ -36,24 +36,29 @@ def stop(args: argparse.Namespace) -> int:
 
 def _stop(host: Host, slug: str, *, yes: bool, drop: bool) -> int:
     changed = 0
-    if host.records.load(slug) is not None:
-        found = host.changes(slug)
-        changed = 0 if found.exported else len(found.files)
-    fate = ("dropped" if drop else "kept as a patch") if changed else ""
+    if host.records.load(slug) is not None and not drop:
+        changed = _unexported(host, slug)
     if not yes:
         if not sys.stdin.isatty():
             fail(f"stopping {slug} wants a yes", "--yes where there is no terminal")
             return 2
-        note = f" {changed} changed files were not brought out; they will be {fate}." if changed else ""
-        if not ask(f"Stop {slug}?{note}"):
+        note = f" {changed} changed files were not brought out; they will be kept." if changed else ""
+        if not ask(f"Stop {slug}?" + (" What it changed in its copy will be dropped." if drop else note)):
             tell(f"{slug} goes on")
             return 2
     kept = host.stop(slug, drop_changes=drop)
-    say(
-        f"{slug} stopped"
-        + (f"; {changed} changed files kept in {kept}" if kept else f"; {changed} changed files {fate}" if fate else "")
-    )
+    say(f"{slug} stopped" + (f"; what it changed is kept in {kept}" if kept else ""))
     return 0
+
+
+def _unexported(host: Host, slug: str) -> int:
+    """How many changed files were not brought out; a copy that cannot be read counts as one, and is kept whole."""
+    try:
+        found = host.changes(slug)
+    except BackendError as error:
+        fail(f"the changes of {slug} cannot be read: {error.message}", "the copy is kept")
+        return 1
+    return 0 if found.exported else len(found.files)
 
 
 def diff(args: argparse.Namespace) -> int:

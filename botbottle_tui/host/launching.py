@@ -179,9 +179,7 @@ class Host:
             with self.records.working_on(slug):
                 live.stop(slug)
         if record is not None and not drop_changes:
-            found = self.outcomes.changes(slug)
-            if found.files and not found.exported:
-                kept = str(self.outcomes.export(slug))
+            kept = self.outcomes.keep(slug)
         self.records.remove(slug)
         return kept
 
@@ -214,9 +212,12 @@ class Host:
         agents, _ = self.enumerate()
         for agent in agents:
             if agent.state == "lost":
-                changes = self.outcomes.changes(agent.slug)
-                open_work = len(changes.files) if not changes.exported else 0
-                note = f"; {open_work} changed files go to a patch first" if open_work else ""
+                try:
+                    changes = self.outcomes.changes(agent.slug)
+                    open_work = len(changes.files) if not changes.exported else 0
+                    note = f"; {open_work} changed files are kept as a patch" if open_work else ""
+                except BackendError:
+                    note = "; its copy is kept"
                 out.append(Leftover("host", "folder", agent.slug, agent.slug, f"state of a bottle that is gone{note}"))
         for slug in self.records.torn():
             out.append(Leftover("host", "folder", slug, slug, "state of a launch that was cut off"))

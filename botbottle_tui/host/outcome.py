@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from backends.api import BackendError, Changes
 from backends.process import Runner
 from botbottle_tui.host import files
 from botbottle_tui.host.records import Records
-from botbottle_tui.host.snapshot import Snapshots
+from botbottle_tui.host.snapshot import Snapshots, Tree
 
 _BASE, _EXPORTED = "base", "exported"
 
@@ -24,8 +25,8 @@ class Outcomes:
     def remember(self, slug: str) -> None:
         """Takes the tree that changes are measured from."""
         folder = self.records.folder(slug)
-        tree = self._store(slug).take(folder / "workspace")
-        files.write(folder / _BASE, tree)
+        taken = self._store(slug).take(folder / "workspace")
+        files.write(folder / _BASE, json.dumps([taken.ident, taken.left_out]))
 
     def changes(self, slug: str) -> Changes:
         """What differs now. A bottle without a copy has no changes, and a note that says why."""
@@ -37,23 +38,54 @@ class Outcomes:
             return Changes(slug, (), "", True, note)
         before, after = self._trees(slug)
         store = self._store(slug)
-        changed = store.files(before, after)
-        patch = store.patch(before, after).decode(errors="replace") if changed else ""
-        done = self._read(slug, _EXPORTED) == after
-        return Changes(slug, changed, patch, done, f"against {record.cwd} as it was copied")
+        changed = store.files(before.ident, after)
+        patch = store.patch(before.ident, after).decode(errors="replace") if changed else ""
+        done = self._read(slug, _EXPORTED) == after.ident
+        note = f"against {record.cwd} as it was copied"
+        if after.left_out:
+            note += f"; left out as too large, too deep or unreadable: {', '.join(p for p, _, _ in after.left_out[:5])}"
+            note += f" and {len(after.left_out) - 5} more" if len(after.left_out) > 5 else ""
+        return Changes(slug, changed, patch, done, note)
 
     def export(self, slug: str) -> Path:
         """Writes the patch to `exports/<slug>.patch` (0600)."""
-        data, after = self._patch(slug)
+        data, _, after = self._patch(slug)
         target = self.exports / f"{slug}.patch"
         files.write_bytes(target, data)
-        files.write(self.records.folder(slug) / _EXPORTED, after)
+        files.write(self.records.folder(slug) / _EXPORTED, after.ident)
+        return target
+
+    def keep(self, slug: str) -> str:
+        """Where the changes of an ended bottle were put: a patch, or the whole copy if none holds them; "" for none."""
+        try:
+            found = self.changes(slug)
+            if self._lost_by_a_patch(slug):
+                return str(self._rescue(slug))
+            return str(self.export(slug)) if found.files and not found.exported else ""
+        except (BackendError, OSError, MemoryError):
+            return str(self._rescue(slug)) if (self.records.folder(slug) / "workspace").exists() else ""
+
+    def _lost_by_a_patch(self, slug: str) -> bool:
+        record = self.records.load(slug)
+        if record is None or record.workspace != "copy":
+            return False
+        before, after = self._trees(slug)
+        return bool(set(after.left_out) - set(before.left_out))
+
+    def _rescue(self, slug: str) -> Path:
+        """Keeps the whole copy as `exports/<slug>`."""
+        target = self.exports / slug
+        try:
+            self.exports.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.records.folder(slug) / "workspace").rename(target)
+        except OSError as error:
+            raise BackendError(f"the copy of {slug} cannot be kept: {error.strerror}", f"see {target.parent}") from None
         return target
 
     def apply(self, slug: str) -> str:
         """Applies the patch to the folder that was copied, all of it or nothing."""
         record = self.records.load(slug)
-        data, after = self._patch(slug)
+        data, before, after = self._patch(slug)
         assert record is not None
         cwd = Path(record.cwd)
         if not cwd.is_dir():
@@ -66,20 +98,22 @@ class Outcomes:
                 f"the changes do not fit {cwd} any more: {error.message}",
                 f"bottle-dash export {slug}, then git apply --3way there",
             ) from None
-        files.write(self.records.folder(slug) / _EXPORTED, after)
-        return f"{len(store.files(self._read(slug, _BASE), after))} files changed in {cwd}"
+        files.write(self.records.folder(slug) / _EXPORTED, after.ident)
+        return f"{len(store.files(before.ident, after))} files changed in {cwd}"
 
-    def _patch(self, slug: str) -> tuple[bytes, str]:
+    def _patch(self, slug: str) -> tuple[bytes, Tree, Tree]:
         found = self.changes(slug)
         if not found.files:
             raise BackendError(f"bottle {slug} has no changes to bring out", found.note)
         before, after = self._trees(slug)
-        return self._store(slug).patch(before, after), after
+        return self._store(slug).patch(before.ident, after), before, after
 
-    def _trees(self, slug: str) -> tuple[str, str]:
-        before = self._read(slug, _BASE)
-        if not before:
-            raise BackendError(f"bottle {slug} has no record of its copy's first state")
+    def _trees(self, slug: str) -> tuple[Tree, Tree]:
+        try:
+            ident, left_out = json.loads(self._read(slug, _BASE))
+        except ValueError:
+            raise BackendError(f"bottle {slug} has no record of its copy's first state") from None
+        before = Tree(ident, tuple((p, size, time) for p, size, time in left_out))
         return before, self._store(slug).take(self.records.folder(slug) / "workspace")
 
     def _store(self, slug: str) -> Snapshots:

@@ -6,13 +6,12 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backends.api import SCHEMA, LaunchPlan
-from botbottle_tui.host import files
+from botbottle_tui.host import files, tree
 
 RECORD = "metadata.json"
 
@@ -114,4 +113,4 @@ class Records:
 
     def remove(self, slug: str) -> None:
         """The whole state folder goes."""
-        shutil.rmtree(self.folder(slug), ignore_errors=True)
+        tree.remove(self.folder(slug))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.api import BackendError, Check, Progress, WorkspaceMode
 from backends.process import Runner
+from botbottle_tui.host import files, tree
 from botbottle_tui.host.paths import is_private
 
 LIMIT = 2 << 30  # bytes; a larger folder wants --cwd=bind
 FILES_LIMIT = 200_000
+
+_BIND = "look before you run git, make or an editor's tasks there"
+_CREDENTIAL = re.compile(r"://[^/@\s:]*:[^/@\s]+@|extraheader\s*=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def check(cwd: Path, mode: WorkspaceMode, state: Path, runner: Runner) -> Check:
     if mode is WorkspaceMode.NONE:
         return Check("workspace", True, "none: the agent's files are lost when the bottle stops")
     if mode is WorkspaceMode.BIND:
-        return Check("workspace", True, f"{cwd} itself, writable by the agent", warn=True)
+        return Check("workspace", True, f"{cwd} itself, writable by the agent: {_BIND}{_secrets(cwd)}", warn=True)
     found = listing(cwd, runner)
     detail = f"a copy of {cwd}: {len(found.paths)} files, {human(found.size)}"
     if found.ignored_left_out:
@@ -85,30 +89,35 @@ def check(cwd: Path, mode: WorkspaceMode, state: Path, runner: Runner) -> Check:
     if found.size > LIMIT or len(found.paths) > FILES_LIMIT:
         fix = "choose a smaller folder, or --cwd=bind"
         return Check("workspace", False, f"{detail}: more than {human(LIMIT)} or {FILES_LIMIT} files", fix)
-    return Check("workspace", True, detail)
+    said = _secrets(cwd)
+    return Check("workspace", True, detail + said, warn=bool(said))
+
+
+def _secrets(cwd: Path) -> str:
+    """What is said when the repository's own configuration holds credentials, which the agent would then see."""
+    found = _CREDENTIAL.search(files.read_tail(cwd / ".git" / "config", 1 << 20))
+    return "; its .git/config holds credentials, which the agent sees" if found else ""
 
 
 def copy(cwd: Path, target: Path, runner: Runner, progress: Progress) -> None:
-    """Copies `cwd` to `target` (new). Links stay links, modes stay; devices, sockets and pipes stay out."""
+    """Copies `cwd` to `target` (new). Links stay links; devices, sockets, pipes and what is behind a link stay out."""
     found = listing(cwd, runner)
     done = 0
     try:
         target.mkdir(mode=0o700, parents=True)
-        for number, name in enumerate(found.paths):
-            source, copy_to = cwd / name, target / name
-            if name.endswith("/"):
-                copy_to.mkdir(parents=True, exist_ok=True)
-                continue
-            copy_to.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copy2(source, copy_to, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # it went away meanwhile
-            done += copy_to.lstat().st_size
-            if number % 500 == 499:
-                progress(f"copying the workspace: {human(done)} of {human(found.size)}")
+        copier = tree.Copier(cwd, target)
+        try:
+            for number, name in enumerate(found.paths):
+                if name.endswith("/"):
+                    copier.folder(name)
+                    continue
+                done += copier.file(name)
+                if number % 500 == 499:
+                    progress(f"copying the workspace: {human(done)} of {human(found.size)}")
+        finally:
+            copier.close()
     except OSError as error:
-        shutil.rmtree(target, ignore_errors=True)
+        tree.remove(target)
         reason = error.strerror or str(error)
         raise BackendError(f"cannot copy {cwd}: {reason}", "free disk space, or use --cwd=bind") from None
 

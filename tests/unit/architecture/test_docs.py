@@ -68,8 +68,8 @@ def test_every_block_of_the_real_documents_can_be_made() -> None:
 
 
 def named(text: str) -> list[tuple[str, str]]:
-    """(file below tests/, test) for every `file.py::test_name` in a document."""
-    return re.findall(r"([\w./-]+\.py)::(test_\w+)", text)
+    """(file below tests/, test or story) for every `file.py::name` in a document."""
+    return re.findall(r"([\w./-]+\.py)::(\w+)", text)
 
 
 def missing(text: str) -> list[str]:

@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends.api import BackendError, HostPaths, LaunchSpec, WorkspaceMode
 from backends.fake.driver import FakeBackend
+from botbottle_tui.host import snapshot, tree
 from botbottle_tui.host.launching import Host
 
 BOTTLE = """---
@@ -230,3 +232,96 @@ def test_the_examples_can_be_planned(host: Host, monkeypatch: pytest.MonkeyPatch
     for name in ("shell", "claude", "codex"):
         prepared = host.prepare(spec(name))
         assert prepared.ok, prepared.checks
+
+
+def _deep(inside: Path) -> None:
+    fd = os.open(inside, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+
+
+def _huge(inside: Path) -> None:
+    with (inside / "big").open("wb") as file:
+        file.truncate(400 << 30)
+
+
+def _closed(inside: Path) -> None:
+    (inside / "closed").mkdir()
+    (inside / "closed" / "file").write_text("x")
+    (inside / "closed" / "file").chmod(0)
+    (inside / "closed").chmod(0)
+
+
+@pytest.mark.parametrize("trap", [_deep, _huge, _closed])
+@pytest.mark.parametrize("drop", [False, True])
+def test_no_copy_makes_its_bottle_unstoppable(
+    host: Host, project: Path, own_state: Path, trap: Any, drop: bool
+) -> None:
+    slug = start(host, spec(cwd=project, mode=WorkspaceMode.COPY))
+    inside = own_state / "state" / slug / "workspace"
+    trap(inside)
+    (inside / "kept.txt").write_text("changed\n")
+    kept = host.stop(slug, drop_changes=drop)
+    assert host.enumerate()[0] == () and not (own_state / "state" / slug).exists() and host.leftovers() == ()
+    if drop:
+        assert kept == ""
+    elif trap is _closed:
+        assert kept.endswith(".patch") and "closed/file" in Path(kept).read_text()
+    else:  # what no patch can hold is kept whole
+        assert (Path(kept) / "kept.txt").read_text() == "changed\n"
+        tree.remove(Path(kept))
+        assert not Path(kept).exists()
+
+
+def test_what_a_patch_leaves_out_is_named_and_not_deleted(
+    host: Host, project: Path, own_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "LARGEST", 100)
+    slug = start(host, spec(cwd=project, mode=WorkspaceMode.COPY))  # blob.bin has 256 bytes
+    inside = own_state / "state" / slug / "workspace"
+    (inside / "kept.txt").write_text("changed\n")
+    found = host.changes(slug)
+    assert [path for _, path in found.files] == ["kept.txt"] and "blob.bin" in found.note
+    host.apply(slug)
+    assert (project / "blob.bin").exists()
+    (inside / "gone.txt").write_text("y" * 200)
+    assert "gone.txt" in host.changes(slug).note
+    assert Path(host.stop(slug, drop_changes=False)).is_dir()
+
+
+def test_the_copy_follows_no_link_on_either_side(host: Host, own_state: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "ssh"
+    secret.mkdir()
+    (secret / "id_rsa").write_text("PRIVATE")
+    project = tmp_path / "x" / "project"
+    (project / "keys").mkdir(parents=True)
+    (project / "a").mkdir()
+    (project / "keys" / "id_rsa").write_text("public")
+    (project / "a" / "planted.md").write_text("planted")
+    git = ["git", "-C", str(project)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    for name, target in (("keys", secret), ("a", own_state / "bottles")):
+        subprocess.run(["rm", "-r", str(project / name)], check=True)
+        (project / name).symlink_to(target)
+    (own_state / "bottles" / "planted.md").unlink(missing_ok=True)
+    slug = start(host, spec(cwd=project, mode=WorkspaceMode.COPY))
+    inside = own_state / "state" / slug / "workspace"
+    assert (inside / "keys").is_symlink() and (inside / "a").is_symlink()
+    assert not (own_state / "bottles" / "planted.md").exists()
+    held = [p.read_bytes() for p in inside.rglob("*") if p.is_file() and not p.is_symlink()]
+    assert held and not any(b"PRIVATE" in data for data in held)
+
+
+def test_credentials_in_the_repositorys_configuration_are_said(host: Host, project: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    said = {c.name: c for c in host.prepare(spec(cwd=project, mode=WorkspaceMode.COPY)).checks}
+    assert not said["workspace"].warn
+    with (project / ".git" / "config").open("a") as config:
+        config.write('[remote "o"]\n\turl = https://me:token@example.org/x.git\n')
+    said = {c.name: c for c in host.prepare(spec(cwd=project, mode=WorkspaceMode.COPY)).checks}
+    assert said["workspace"].warn and "credentials" in said["workspace"].detail
