@@ -126,7 +126,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """Everything resolved, without effects and without a secret's value."""
+    """Everything resolved, without effects and without a secret's value.
+
+    `needs_consent` says why a person must agree, and may not be passed over by a script: a repository's agent that
+    takes the place of one of theirs, or their credentials.
+    """
 
     slug: str
     agent: str
@@ -148,6 +152,7 @@ class LaunchPlan:
     limits: Limits
     one_shot: bool = False
     notes: tuple[str, ...] = ()
+    needs_consent: str = ""
 
     @property
     def daemons(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent_image.providers import PROVIDERS, ProviderError, agent_argv
 from backends.api import BackendError, EnvVar, LaunchPlan, LaunchSpec, Limits, Token
 from backends.provision import home_files
-from manifests.catalog import Bottle, Catalog
+from manifests.catalog import AgentManifest, Bottle, Catalog
 
 _BASE36 = string.digits + string.ascii_lowercase
 
@@ -45,6 +45,7 @@ def make_plan(
             f"agent {agent.name}: skill {missing[0]} not found", f"put a folder {missing[0]} into your skills folder"
         )
     has_prompt = bool(agent.prompt)
+    consent = _consent(agent, bottle)
     try:
         argv = agent_argv(provider, has_prompt=has_prompt, remote_control=spec.remote_control)
         resume = agent_argv(provider, has_prompt=has_prompt, resume=True, remote_control=spec.remote_control)
@@ -70,7 +71,8 @@ def make_plan(
         supervise=bottle.supervise,
         limits=limits,
         one_shot=bool(spec.command),
-        notes=_notes(bottle, catalog, agent.shadows),
+        notes=_notes(bottle, catalog, consent),
+        needs_consent=consent,
     )
 
 
@@ -84,10 +86,18 @@ def _env(bottle: Bottle) -> tuple[EnvVar, ...]:
     return tuple(out)
 
 
-def _notes(bottle: Bottle, catalog: Catalog, shadows: bool) -> tuple[str, ...]:
-    notes = list(catalog.warnings)
-    if shadows:
-        notes.append("the repository's agent replaces the one of the same name in your home folder")
+def _consent(agent: AgentManifest, bottle: Bottle) -> str:
+    if agent.source != "repository":
+        return ""
+    brings = [r.token_ref for r in bottle.routes if r.route.auth] + [e.name for e in bottle.env if e.kind != "literal"]
+    reasons = ["replaces the one of the same name in your home folder"] if agent.shadows else []
+    if brings:
+        reasons.append(f"runs in your bottle {bottle.name}, which brings {', '.join(dict.fromkeys(brings))}")
+    return f"the repository's agent {agent.name} {' and '.join(reasons)}" if reasons else ""
+
+
+def _notes(bottle: Bottle, catalog: Catalog, consent: str) -> tuple[str, ...]:
+    notes = [*catalog.warnings, *([consent] if consent else [])]
     if bottle.remotes:
         notes.append("git remotes are declared, but this version has no git-gate: pushes to them do not work")
     return tuple(notes)

@@ -33,7 +33,7 @@ PID_1 = (
     + HOME
     + "/ && mkdir -p "
     + WORKSPACE
-    + " && echo ready >&3 && exec 3>&- || exit 1; "
+    + " && echo ready >&3 && exec 2>/dev/null 3>&- || exit 1; "
     "while :; do sleep 2147483647 & wait; done"
 )
 
@@ -75,8 +75,8 @@ def agent_argv(
 ) -> list[str]:
     """The agent's sandbox. `files` holds `etc/` and `home/` as provisioning wrote them; `workspace` may be "".
 
-    `protect` are paths below the workspace that are shown read-only, but for `.git` folders, which are bound on
-    themselves so that they cannot be renamed away. The command is pid 1; it says `ready` on descriptor 3.
+    `protect` are paths below the workspace that are shown read-only. The command is pid 1; it says `ready` on
+    descriptor 3, and keeps no other of the host's.
     """
     out = [bwrap, *_isolation(network=False, hostname=hostname), *_system(root)]
     out += ["--proc", "/proc", "--dev", "/dev", "--size", str(tmpfs), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
@@ -94,8 +94,7 @@ def agent_argv(
     if workspace:
         out += ["--bind", workspace, WORKSPACE]
         for path in protect:
-            flag = "--bind" if path.endswith("/.git") else "--ro-bind"
-            out += [flag, path, WORKSPACE + path[len(workspace) :]]
+            out += ["--ro-bind", path, WORKSPACE + path[len(workspace) :]]
     out += ["--remount-ro", "/", "--chdir", "/", "--info-fd", str(info_fd), "--seccomp", str(seccomp_fd)]
     return [*out, "--setenv", "PATH", "/usr/bin:/bin", "--", "/bin/sh", "-c", PID_1]
 

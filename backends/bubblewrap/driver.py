@@ -70,8 +70,12 @@ class BubblewrapBackend:
         if not plan.one_shot and shutil.which(plan.argv[0], path=_SANDBOX_PATH) is None:
             fix = plan.provider.install_hint or f"install {plan.argv[0]} under /usr"
             checks.append(Check("agent", False, f"{plan.argv[0]} is not installed where the sandbox sees it", fix))
-        if plan.workspace is WorkspaceMode.BIND and (plan.cwd / ".git").is_dir():
-            checks.append(Check("git", True, ".git/hooks and .git/config stay read-only inside (bind)", warn=True))
+        if plan.workspace is WorkspaceMode.BIND:
+            try:
+                if protected(plan.cwd):
+                    checks.append(Check("git", True, ".git is read-only inside (bind): commits need a copy", warn=True))
+            except BackendError as error:
+                checks.append(Check("git", False, error.message, error.hint))
         return tuple(checks)
 
     def launch(self, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress) -> Launched:
@@ -287,17 +291,14 @@ def with_state(agent: Agent, state: str, detail: str) -> Agent:
 
 
 def protected(workspace: Path) -> list[str]:
-    """What a bound repository must not let an agent change: hooks and configuration that the host's git would run."""
+    """What of a bound folder stays read-only: its `.git`, whole, since the host's git obeys much of what stands there.
+
+    A link in its place is refused: nobody knows where it leads tomorrow.
+    """
     git = workspace / ".git"
-    if not git.is_dir() or git.is_symlink():
-        return [str(git)] if git.is_file() else []
-    out = [str(git)]
-    places = [git, *(p.parent for p in git.glob("modules/**/config"))]
-    for place in places:
-        hooks = place / "hooks"
-        hooks.mkdir(exist_ok=True)
-        out += [str(hooks), *([str(place / "config")] if (place / "config").is_file() else [])]
-    return out
+    if git.is_symlink():
+        raise BackendError(f"{git} is a link, which a bound workspace must not have", "use a copy, or make it a folder")
+    return [str(git)] if git.exists() else []
 
 
 def give_tree(folder: Path, uid: int) -> None:

@@ -43,11 +43,15 @@ def join(live: proof.Live) -> None:
 
 
 def become_agent(live: proof.Live) -> None:
-    """Root only: into the bottle's control groups, then to its uid for good."""
+    """Into the bottle's control groups, if it has any, and from root to the agent's uid for good."""
+    if os.geteuid() == 0:
+        # Written by root it cannot be taken back by the agent; a keeper's child does it in `confine`.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     limits.Groups(limits.find_groups(live.ident)).add(os.getpid())
-    os.setgroups([])
-    os.setresgid(live.agent_uid, live.agent_uid, live.agent_uid)
-    os.setresuid(live.agent_uid, live.agent_uid, live.agent_uid)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(live.agent_uid, live.agent_uid, live.agent_uid)
+        os.setresuid(live.agent_uid, live.agent_uid, live.agent_uid)
 
 
 def confine(live: proof.Live) -> None:
@@ -121,6 +125,44 @@ def _relay(master: int) -> None:
             termios.tcsetattr(0, termios.TCSANOW, saved)
 
 
+def replace_terminals() -> dict[int, int]:
+    """Takes the caller's terminal out of 0, 1 and 2 for the command to come: no input, and pipes for its output.
+
+    Answers reading end -> the terminal that `_show` writes to.
+    """
+    out: dict[int, int] = {}
+    for fd in (0, 1, 2):
+        if not os.isatty(fd):
+            continue
+        if fd == 0:
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.close(null)
+            continue
+        reader, writer = os.pipe()
+        out[reader] = os.dup(fd)
+        os.dup2(writer, fd)
+        os.close(writer)
+    return out
+
+
+def _show(terminals: dict[int, int]) -> None:
+    """What the command writes onto the terminals that it was not given, until it and its children have ended."""
+    for fd in (1, 2):  # our own writing ends of the pipes
+        os.dup2(next(iter(terminals.values())), fd)
+    sel = selectors.DefaultSelector()
+    for reader in terminals:
+        sel.register(reader, selectors.EVENT_READ)
+    while sel.get_map():
+        for key, _ in sel.select():
+            data = os.read(key.fd, 65536)
+            if not data:
+                sel.unregister(key.fd)
+            with contextlib.suppress(OSError):
+                while data:
+                    data = data[os.write(terminals[key.fd], data) :]
+
+
 def run(run_folder: Path, argv: list[str], *, tty_wanted: bool, cwd: str) -> int:
     """Joins, runs, relays, waits."""
     live = proof.load(run_folder)
@@ -128,8 +170,9 @@ def run(run_folder: Path, argv: list[str], *, tty_wanted: bool, cwd: str) -> int
         sys.stderr.write(f"bottle-dash: bottle {live.slug if live else run_folder.name} is not running\n")
         return 125
     try:
-        if os.geteuid() == 0 and live.agent_uid:
+        if live.agent_uid:
             become_agent(live)
+        terminals = {} if tty_wanted else replace_terminals()
         join(live)
         master, slave = os.openpty() if tty_wanted else (-1, -1)
     except OSError as error:
@@ -143,11 +186,14 @@ def run(run_folder: Path, argv: list[str], *, tty_wanted: bool, cwd: str) -> int
             _child(live, argv, cwd, slave)
         finally:
             os._exit(126)
+    syscalls.drop_capabilities()  # those that joining gave; relaying needs none
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(sig, lambda number, _: os.kill(pid, number))
     if tty_wanted:
         os.close(slave)
         _relay(master)
+    elif terminals:
+        _show(terminals)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code

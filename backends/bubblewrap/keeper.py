@@ -146,7 +146,7 @@ class Keeper:
         assert self.live is not None
         bounds = Limits(**message["limits"])
         groups = limits.make_groups(self.run.name, bounds)
-        groups.add(os.getpid())
+        groups.add(os.getpid())  # for the sandbox to be born in it
         files, workspace = str(self.run / "files"), message["workspace"]
         ready_r, ready_w = os.pipe()
 
@@ -168,6 +168,8 @@ class Keeper:
         mapped = {workspace: (owner, uid, uid)} if owner is not None and uid else {}
         paths = [files] if mapped or not workspace else [files, workspace]
         pid = sandbox.spawn(self.run, command, uid, paths, mapped, "sandbox.log", keep={ready_w: 3})
+        groups.add(os.getpid(), "keeper")
+        groups.give(uid)
         os.close(ready_w)
         with os.fdopen(ready_r) as ready:
             if ready.readline() != "ready\n":

@@ -21,14 +21,23 @@ def default_limits() -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The control groups of one bottle, one folder a hierarchy (two for cgroup v1, one for v2)."""
+    """The control groups of one bottle, one folder a hierarchy (two for cgroup v1, one for v2).
+
+    In each stand `agent`, which is bounded, and `keeper`, so that memory that the agent wants never ends the keeper.
+    """
 
     folders: tuple[Path, ...]
 
-    def add(self, pid: int) -> None:
+    def add(self, pid: int, part: str = "agent") -> None:
         """Moves a process in."""
         for folder in self.folders:
-            (folder / "cgroup.procs").write_text(str(pid))
+            (folder / part / "cgroup.procs").write_text(str(pid))
+
+    def give(self, uid: int) -> None:
+        """Lets `uid` move its own processes between the parts."""
+        for folder in self.folders:
+            for place in (folder, folder / "agent", folder / "keeper"):
+                os.chown(place / "cgroup.procs", uid, uid)
 
 
 def describe() -> tuple[bool, str]:
@@ -36,7 +45,7 @@ def describe() -> tuple[bool, str]:
     if os.geteuid() == 0 and _hierarchies():
         version = "v2" if (_ROOT / "cgroup.controllers").exists() else "v1"
         return True, f"control group ({version}): memory and processes of the whole bottle"
-    return False, "rlimits: processes of the whole bottle, memory of each process, and a watch on their sum"
+    return False, "rlimits and a watch on memory: a hostile agent can get past the watch for a while"
 
 
 def make_groups(ident: str, limits: Limits) -> Groups:
@@ -48,6 +57,10 @@ def make_groups(ident: str, limits: Limits) -> Groups:
             with contextlib.suppress(FileNotFoundError):
                 group.mkdir(parents=True, exist_ok=True)
                 break
+        if (group / "cgroup.subtree_control").exists():
+            (group / "cgroup.subtree_control").write_text("+memory +pids")
+        for part in ("keeper", "agent"):
+            (group / part).mkdir(exist_ok=True)
         for name, value in (
             ("memory.max", limits.memory),
             ("memory.swap.max", 0),
@@ -55,8 +68,8 @@ def make_groups(ident: str, limits: Limits) -> Groups:
             ("memory.memsw.limit_in_bytes", limits.memory),
             ("pids.max", limits.pids),
         ):
-            if (group / name).exists():
-                (group / name).write_text(str(value))
+            if (group / "agent" / name).exists():
+                (group / "agent" / name).write_text(str(value))
         made.append(group)
     return Groups(tuple(made))
 
@@ -66,6 +79,8 @@ def remove_groups(ident: str) -> bool:
     done = True
     for group in find_groups(ident):
         try:
+            for part in [p for p in group.iterdir() if p.is_dir()]:
+                part.rmdir()
             group.rmdir()
         except OSError:
             done = False

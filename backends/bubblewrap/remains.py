@@ -102,7 +102,11 @@ def find(root: Path) -> tuple[Leftover, ...]:
             detail = f"{len(left)} processes of a dead bottle" if left else "a dead bottle"
             out.append(Leftover("bubblewrap", "process" if left else "folder", run.name, live.slug, detail))
     if os.geteuid() == 0:
-        for first, token in uids.claims().items():
+        claimed = uids.claims()
+        known = {Path(token).name for token in claimed.values()}
+        for group in {g.name for g in limits.find_groups()} - known:
+            out.append(Leftover("bubblewrap", "cgroup", group, "", "a control group that no bottle stands for"))
+        for first, token in claimed.items():
             if not Path(token).exists():
                 out.append(Leftover("bubblewrap", "uid", str(first), "", f"claimed by {token}, which is gone"))
     return tuple(out)
@@ -118,6 +122,8 @@ def sweep(root: Path, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
         if one.kind == "uid":
             _end_all_of(int(one.ident))
             uids.release(int(one.ident))
+        elif one.kind == "cgroup":
+            limits.remove_groups(one.ident)
         else:
             faults += [Fault("bubblewrap", message) for message in clear(root / one.ident)]
     return tuple(faults)

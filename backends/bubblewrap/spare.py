@@ -114,7 +114,8 @@ class Spares:
         root = os.geteuid() == 0
         pair = (0, 0)
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.root.parent, self.root):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             run.mkdir(mode=0o711 if root else 0o700)
             remains.mark(run)
             if root:

@@ -37,6 +37,12 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def drop_capabilities() -> None:
+    """Gives up every capability that this process holds."""
+    header = struct.pack("Ii", 0x20080522, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")
+
+
 def no_new_privileges() -> None:
     """After this no exec of the process can gain privileges."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(no_new_privs)")

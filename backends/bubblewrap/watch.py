@@ -48,31 +48,62 @@ class Guard:
 
     def bound(self, memory: int) -> None:
         """Kills the largest process of the bottle when their sum is above the bound."""
-        sizes = resident(self.live.sandbox.pid)
-        if sum(sizes.values()) > memory:
-            victim = max(sizes, key=lambda pid: sizes[pid])
-            if victim != self.live.sandbox.pid:
-                with contextlib.suppress(OSError):
-                    os.kill(victim, signal.SIGKILL)
+        pids = inhabitants(self.live.sandbox.pid)
+        if sum(resident(pid) for pid in pids) + unmapped(pids) <= memory:
+            return
+        sizes = {pid: proportional(pid) for pid in pids}
+        held = {pid: unmapped([pid]) for pid in pids}
+        if sum(sizes.values()) + unmapped(pids) > memory:
+            victim = max(pids, key=lambda pid: sizes[pid] + held[pid])
+            with contextlib.suppress(OSError):
+                os.kill(victim, signal.SIGKILL)
 
 
-def resident(sandbox_pid: int) -> dict[int, int]:
-    """Bytes of private resident memory of each process in the sandbox's pid namespace, by host pid."""
-    out: dict[int, int] = {}
-    page = os.sysconf("SC_PAGE_SIZE")
-    try:
+def inhabitants(sandbox_pid: int) -> list[int]:
+    """Host pids of the processes in the sandbox's pid namespace, but for its first."""
+    out: list[int] = []
+    with contextlib.suppress(OSError):
         home = Path(f"/proc/{sandbox_pid}/ns/pid").stat().st_ino
-    except OSError:
-        return out
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                if Path(f"/proc/{entry.name}/ns/pid").stat().st_ino == home:
-                    fields = Path(f"/proc/{entry.name}/statm").read_text().split()
-                    out[int(entry.name)] = (int(fields[1]) - int(fields[2])) * page
-            except (OSError, ValueError, IndexError):
-                continue
+        for entry in os.scandir("/proc"):
+            if entry.name.isdigit() and int(entry.name) != sandbox_pid:
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{entry.name}/ns/pid").stat().st_ino == home:
+                        out.append(int(entry.name))
     return out
+
+
+def _fields(path: str, names: tuple[str, ...]) -> int:
+    """The sum in bytes of the `NAME:  N kB` lines of a file of /proc; 0 when it cannot be read."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(path).read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name in names:
+                total += int(rest.split()[0]) << 10
+    return total
+
+
+def resident(pid: int) -> int:
+    """Bytes of anonymous and shared memory mapped by a process; what several share counts for each."""
+    return _fields(f"/proc/{pid}/status", ("RssAnon", "RssShmem"))
+
+
+def proportional(pid: int) -> int:
+    """As `resident`, with shared memory divided among those who share it."""
+    return _fields(f"/proc/{pid}/smaps_rollup", ("Pss_Anon", "Pss_Shmem")) or resident(pid)
+
+
+def unmapped(pids: list[int]) -> int:
+    """Bytes of memory files (memfd) that the processes hold open; each once. They need not be mapped anywhere."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if str(Path(entry.path).readlink()).startswith("/memfd:"):
+                        info = Path(entry.path).stat()
+                        found[info.st_dev, info.st_ino] = info.st_blocks * 512
+    return sum(found.values())
 
 
 def interval_timer(seconds: float) -> int:

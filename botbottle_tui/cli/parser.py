@@ -46,6 +46,11 @@ def build(version: str) -> argparse.ArgumentParser:
     )
     start.add_argument("--dry-run", action="store_true", help="stop after the preflight (or BOT_BOTTLE_DRY_RUN=1)")
     start.add_argument("--yes", action="store_true", help="do not ask")
+    start.add_argument(
+        "--repository-agent",
+        action="store_true",
+        help="agree, without being asked, to a repository's agent that replaces yours or takes credentials",
+    )
     start.add_argument("--remote-control", action="store_true", help="pass remote control on to the agent")
     _backend(start)
     _json(start)

@@ -12,6 +12,7 @@ from backends.provision import agent_env
 from botbottle_tui.cli.out import ask, check_line, dump, fail, interactive, say, secret, tell
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
+from sidecar_bundle.shared.visible import visible
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,13 +26,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         write = tell if args.command else say
         for line in lines(prepared):
-            write(line)
+            write(visible(line, keep=""))
     if prepared.plan is None or not prepared.ok:
         bad = next(c for c in prepared.checks if not c.ok)
         fail(f"cannot start {args.agent}: {bad.name}: {bad.detail}", bad.fix)
         return 1
     if args.dry_run:
         return 0
+    if prepared.plan.needs_consent and (args.command or args.yes) and not args.repository_agent:
+        fail(f"not started: {prepared.plan.needs_consent}", "--repository-agent says that you agree")
+        return 2
     if not args.command and not args.yes:
         if not interactive():
             fail("an interactive start needs a terminal", "or --yes, to start it in the background")

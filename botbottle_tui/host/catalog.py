@@ -10,34 +10,34 @@ from botbottle_tui.host import files
 from manifests.catalog import Catalog, build_catalog
 
 MAX_BYTES = 1 << 20
+MAX_FILES = 500
 
 
 def read(home: Path, cwd: Path) -> Catalog:
-    """Everything below `home` and `cwd/.bot-bottle`; unreadable files are empty ones, which the parser reports."""
+    """Everything below `home` and `cwd/.bot-bottle`.
+
+    What cannot be read or is no file counts as an empty one, which the parser reports; so does a link in a repository.
+    """
     repo = cwd / ".bot-bottle"
     same = repo.exists() and home.exists() and repo.resolve() == home.resolve()
     stale = home.parent / "bot-bottle.json"
     return build_catalog(
         _folder(home / "bottles"),
         _folder(home / "agents"),
-        {} if same else _folder(repo / "agents"),
+        {} if same else _folder(repo / "agents", links=False),
         repo_has_bottles=None if same or not (repo / "bottles").is_dir() else repo / "bottles",
         stale_json=stale if stale.is_file() and not home.is_dir() else None,
     )
 
 
-def _folder(folder: Path) -> dict[Path, bytes]:
+def _folder(folder: Path, *, links: bool = True) -> dict[Path, bytes]:
     out: dict[Path, bytes] = {}
     try:
         paths = sorted(p for p in folder.iterdir() if p.suffix == ".md")
     except OSError:
         return out
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                out[path] = file.read(MAX_BYTES + 1)
-        except OSError:
-            out[path] = b""
+    for path in paths[:MAX_FILES]:
+        out[path] = b"" if path.is_symlink() and not links else files.read_head(path, MAX_BYTES + 1)
     return out
 
 

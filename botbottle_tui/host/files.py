@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from backends.api import BackendError
@@ -19,7 +20,7 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o600) -> None:
     """As `write`, for bytes."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with os.fdopen(fd, "wb") as file:
@@ -37,15 +38,36 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o600) -> None:
         ) from None
 
 
+def make_private(folder: Path) -> None:
+    """Makes `folder` and what is missing above it, all closed to others. Raises `OSError`."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def read_tail(path: Path, limit: int) -> str:
     """The last `limit` bytes of a file written by somebody untrusted: never follows a link, never waits on a pipe."""
+    return _read(path, limit, tail=True, flags=os.O_NOFOLLOW).decode(errors="replace")
+
+
+def read_head(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a regular file, also behind a link; b"" for anything else. Never waits on a pipe."""
+    return _read(path, limit, tail=False, flags=0)
+
+
+def _read(path: Path, limit: int, *, tail: bool, flags: int) -> bytes:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | flags)
     except OSError:
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        info = os.fstat(file.fileno())
-        if info.st_mode & 0o170000 != 0o100000:
-            return ""
-        file.seek(max(0, info.st_size - limit))
-        return file.read(limit).decode(errors="replace")
+        return b""
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            return b""
+        os.lseek(fd, max(0, info.st_size - limit) if tail else 0, os.SEEK_SET)
+        with os.fdopen(os.dup(fd), "rb") as file:
+            return file.read(limit)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

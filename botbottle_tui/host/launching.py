@@ -178,6 +178,9 @@ class Host:
         if live is not None:
             with self.records.working_on(slug):
                 live.stop(slug)
+        elif record is not None:
+            backend = self.backend(record.backend)
+            backend.sweep([one for one in backend.leftovers() if one.slug == slug])
         if record is not None and not drop_changes:
             kept = self.outcomes.keep(slug)
         self.records.remove(slug)

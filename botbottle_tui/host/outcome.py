@@ -76,7 +76,7 @@ class Outcomes:
         """Keeps the whole copy as `exports/<slug>`."""
         target = self.exports / slug
         try:
-            self.exports.mkdir(parents=True, exist_ok=True, mode=0o700)
+            files.make_private(self.exports)
             (self.records.folder(slug) / "workspace").rename(target)
         except OSError as error:
             raise BackendError(f"the copy of {slug} cannot be kept: {error.strerror}", f"see {target.parent}") from None

@@ -89,7 +89,7 @@ class Records:
     def working_on(self, slug: str) -> Iterator[None]:
         """While it lasts, no other process takes the bottle for lost: it is being launched or stopped."""
         folder = self.folder(slug)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_private(folder)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)

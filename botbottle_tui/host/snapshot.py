@@ -58,7 +58,8 @@ class Snapshots:
         argv = ["git", "--git-dir", str(self.store), "-c", "core.compression=1", "-c", "gc.auto=0", *args]
         done = self.runner.run(argv, input=input, timeout=TIMEOUT, env={**_ENV, **(env or {})}, cwd=cwd)
         if not done.ok:
-            raise BackendError(f"git {args[0]} failed: {done.last_line}")
+            full = "No space left on device" in done.stderr
+            raise BackendError(f"git {args[0]} failed: {'no space left on the disk' if full else done.last_line}")
         return done
 
     def take(self, folder: Path) -> Tree:

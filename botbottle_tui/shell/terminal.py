@@ -18,7 +18,8 @@ LOG_BYTES = 1_000_000
 
 def private_file(path: Path, flags: int) -> int:
     """A descriptor of a file that only its owner reads, its folder made when needed."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
 
 

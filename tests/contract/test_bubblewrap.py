@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
 import tempfile
 import time
@@ -121,16 +123,19 @@ def test_fork_bomb_and_memory_hog_stay_inside(bubblewrap: BubblewrapBackend) -> 
     assert bubblewrap.exec(slug, "rm -f /tmp/big /dev/shm/big; echo alive").stdout == "alive\n"
 
 
-def test_bound_repository_keeps_its_hooks(bubblewrap: BubblewrapBackend, tmp_path: Path) -> None:
+def test_bound_repository_keeps_its_git(bubblewrap: BubblewrapBackend, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     (folder / ".git" / "hooks").mkdir(parents=True)
     (folder / ".git" / "config").write_text("[core]\n")
     chosen = plan("bubblewrap", cwd=folder, workspace=WorkspaceMode.BIND)
     slug = bubblewrap.launch(chosen, Values(), folder, quiet).agent.slug
-    for attempt in ("touch .git/hooks/pre-commit", "echo x >> .git/config", "mv .git .g", "rm -rf .git/hooks"):
+    for attempt in (
+        *("touch .git/hooks/pre-commit", "echo x >> .git/config", "mv .git .g", "rm -rf .git/hooks"),
+        *("echo ../e > .git/commondir", "ln -s ../.. .git/modules", "touch .git/index"),
+    ):
         assert bubblewrap.exec(slug, f"cd ~/workspace && {attempt}").status != 0, attempt
-    assert bubblewrap.exec(slug, "cd ~/workspace && touch .git/index && chmod 4755 .git/index").status != 0
-    assert (folder / ".git" / "config").read_text() == "[core]\n"
+    assert bubblewrap.exec(slug, "cd ~/workspace && touch f && chmod 4755 f").status != 0
+    assert (folder / ".git" / "config").read_text() == "[core]\n" and (folder / "f").exists()
 
 
 def test_everything_of_the_bottle_runs_unprivileged(bubblewrap: BubblewrapBackend) -> None:
@@ -275,3 +280,58 @@ def test_long_paths(own_state: Path) -> None:
     assert backend.exec(slug, "echo hi").stdout == "hi\n"
     backend.stop(slug)
     assert backend.leftovers() == ()
+
+
+def test_a_bound_git_is_read_only_whole_and_a_link_is_refused(bubblewrap: BubblewrapBackend, tmp_path: Path) -> None:
+    folder = tmp_path / "worktree"
+    folder.mkdir()
+    (folder / ".git").write_text("gitdir: /elsewhere\n")
+    chosen = plan("bubblewrap", cwd=folder, workspace=WorkspaceMode.BIND)
+    slug = bubblewrap.launch(chosen, Values(), folder, quiet).agent.slug
+    for attempt in ("echo x > .git", "rm .git", "mv .git g"):
+        assert bubblewrap.exec(slug, f"cd ~/workspace && {attempt}").status != 0, attempt
+    assert (folder / ".git").read_text() == "gitdir: /elsewhere\n"
+    bubblewrap.stop(slug)
+    (folder / ".git").unlink()
+    (folder / ".git").symlink_to("/etc")
+    with pytest.raises(BackendError, match="is a link"):
+        bubblewrap.launch(chosen, Values(), folder, quiet)
+    assert bubblewrap.leftovers() == () and bubblewrap.enumerate()[0] == ()
+
+
+def test_memory_that_nothing_maps_is_bounded_too(bubblewrap: BubblewrapBackend) -> None:
+    small = Limits(memory=200 << 20, pids=60, files=256, tmpfs=16 << 20)
+    slug = bubblewrap.launch(plan("bubblewrap", limits=small), Values(), None, quiet).agent.slug
+    _, record = live(bubblewrap, slug)
+    hidden = (
+        "import os, time\nfd = os.memfd_create('x')\n"
+        "for _ in range(60): os.write(fd, bytes(10 << 20)); time.sleep(0.02)\ntime.sleep(8)\n"
+    )
+    shared = (
+        "import mmap, time\nm = mmap.mmap(-1, 600 << 20)\nfor i in range(0, 600 << 20, 4096): m[i] = 1\ntime.sleep(8)\n"
+    )
+    for script in (hidden, shared):
+        assert bubblewrap.exec(slug, f"python3 - <<'X'\n{script}\nX", 60).status != 0
+        assert all(p.alive() for p in record.procs)
+    assert bubblewrap.exec(slug, "echo alive").stdout == "alive\n"
+
+
+def test_no_terminal_of_the_caller_gets_in(bubblewrap: BubblewrapBackend) -> None:
+    """`start A -- CMD | cat` on a terminal: the command's output arrives, the terminal itself does not get in."""
+    slug = bubblewrap.launch(plan("bubblewrap"), Values(), None, quiet).agent.slug
+    argv = bubblewrap.exec_argv(slug, ["sh", "-c", "ls -l /proc/self/fd; echo to-stderr >&2; cat; exit 4"], tty=False)
+    reader, writer = os.pipe()
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.dup2(writer, 1)
+        os.execv(argv[0], argv)
+    os.close(writer)
+    with os.fdopen(reader) as out:
+        listing = out.read()
+    shown = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(fd, 4096):
+            shown += chunk
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+    assert b"to-stderr" in shown and "pts" not in listing and "/dev/null" in listing
+    os.close(fd)

@@ -27,12 +27,15 @@ def sources() -> list[str]:
 
 
 def copy(home: Path) -> Path:
-    """The sources as `home/bot-bottle`."""
+    """The sources as the repository `home/bot-bottle`, all committed."""
     clone = home / "bot-bottle"
     for name in sources():
         target = clone / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", "-C", str(clone), *words], check=True, capture_output=True, timeout=60)
     return clone
 
 
@@ -55,7 +58,9 @@ def python_below(home: Path, python: str) -> str:
     skip = shutil.ignore_patterns("__pycache__", "test", "tests", "site-packages", "dist-packages", "idlelib")
     shutil.copytree(library, place / "lib" / Path(library).name, ignore=skip, ignore_dangling_symlinks=True)
     copied = str(place / "bin" / Path(program).name)
-    done = subprocess.run([copied, "-I", "-c", "import sys, ssl, venv; print(sys.prefix)"], capture_output=True, text=True)
+    done = subprocess.run(
+        [copied, "-I", "-c", "import sys, ssl, venv; print(sys.prefix)"], capture_output=True, text=True
+    )
     return copied if done.stdout.strip() == str(place) else ""
 
 
@@ -73,5 +78,3 @@ def set_up(clone: Path, home: Path, python: str, become: Sequence[str]) -> str:
 def unused_uid() -> int:
     """A user that owns nothing here."""
     return 50_000 + os.getpid() % 9_000
-
-

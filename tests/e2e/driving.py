@@ -19,6 +19,7 @@ from typing import Any
 from tests.e2e import netns, upstreams
 
 PATIENCE = 40.0  # seconds until what was awaited on a screen is a failure; a slow machine shared with others
+PROMPT = r"workspace\$\s*$"  # of the shell agent
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
@@ -55,9 +56,7 @@ def world() -> Iterator[World]:
         upstreams.prepare(folder)
         serve = [sys.executable, "-m", "tests.e2e.upstreams", str(folder)]
         private = ["/run/bot-bottle"] if os.geteuid() == 0 else []
-        with netns.standing(
-            serve, addresses=tuple(upstreams.SERVERS), hosts=upstreams.HOSTS, private=private
-        ) as space:
+        with netns.standing(serve, addresses=tuple(upstreams.SERVERS), hosts=upstreams.HOSTS, private=private) as space:
             yield World(space, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,6 +76,14 @@ class Person:
     def state(self) -> Path:
         return self.home / ".bot-bottle"
 
+    @property
+    def project(self) -> Path:
+        """A folder below HOME where this person stands when nothing else is said."""
+        place = self.home / "project"
+        if not place.exists():
+            self.write("project/README", "A project.\n")
+        return place
+
     def settings(self, more: Mapping[str, str | None] | None = None) -> dict[str, str]:
         """The whole environment; a None in `more` takes a variable out."""
         base: dict[str, str | None] = {
@@ -91,15 +98,27 @@ class Person:
         }
         return {k: v for k, v in base.items() if v is not None}
 
-    def argv(self, *words: str, cwd: Path | None = None, env: Mapping[str, str | None] | None = None) -> list[str]:
-        """Any command as this person, in this world."""
-        pairs = [f"{k}={v}" for k, v in self.settings(env).items()]
-        return self.world.space.enter(["env", "-i", "-C", str(cwd or self.home), *pairs, *words], self.uid)
+    def argv(self, *words: str, cwd: Path | None = None) -> list[str]:
+        """Any command as this person, in this world; it wants `settings` as its environment."""
+        return self.world.space.enter(["env", "-C", str(cwd or self.project), *words], self.uid)
 
-    def run(self, *words: str, timeout: float = 60.0, input: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+        input: str = "",
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
         """A command without a terminal."""
-        argv = self.argv(*words, **more)
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, input=input, errors="replace")
+        argv, settings = self.argv(*words, cwd=cwd), self.settings(env)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.run(argv, env=settings, input=input, timeout=timeout, text=True, errors="replace", **pipes)
+
+    def popen(self, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+        """A command without a terminal that goes on."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(self.argv(*words, cwd=cwd), env=self.settings(), text=True, **pipes)
 
     def dash(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """The program without a terminal."""
@@ -109,6 +128,18 @@ class Person:
         """What `list active --json` says."""
         rows: list[dict[str, Any]] = json.loads(self.dash("list", "active", "--json").stdout)["bottles"]
         return rows
+
+    def background(self, agent: str, *words: str, **more: Any) -> str:
+        """Starts an agent without a terminal; its slug."""
+        done = self.dash("start", agent, "--yes", *words, **more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[-1]
+
+    def kill(self, signal: str, pattern: str) -> None:
+        """Sends `signal` (TERM) to every process in this world whose command line matches."""
+        found = [str(pid) for pid, line in self.world.space.processes().items() if re.search(pattern, line)]
+        assert found, pattern
+        subprocess.run(self.world.space.enter(["kill", f"-{signal}", *found]), check=True, timeout=20)
 
     def write(self, path: str, text: str) -> Path:
         """A file of this person's, below HOME."""
@@ -177,19 +208,70 @@ class Screen:
         until(lambda: not re.search(pattern, self.text(pane), re.MULTILINE), what=lambda: self.text(pane))
         return self.text(pane)
 
-    def ask(self, command: str, pane: str) -> str:
-        """What a shell in `pane` writes for `command`, and its exit status as the last word."""
-        self.tmux("send-keys", "-t", pane, "-l", "clear; ")
+    def ask(self, command: str, pane: str) -> tuple[int, str]:
+        """What a shell in `pane` ends with for `command`, and what it writes."""
         mark = f"{time.monotonic_ns():x}"
-        # The mark is split where it is typed, so that only the answer shows it whole.
-        self.type(f"{command}; echo done-''{mark} $?", pane)
-        text = self.wait(f"^done-{mark} \\d+", pane)
-        return text[: text.index(f"done-{mark}")] + text[text.index(f"done-{mark} ") + len(f"done-{mark} ") :].split()[0]
+        # The marks are split where they are typed, so that only the answer shows them whole.
+        self.type(f"echo from-''{mark}; {command}; ended=$?; echo; echo done-''{mark} $ended", pane)
+        pattern = re.compile(rf"^from-{mark}\n(.*)^done-{mark} (\d+)", re.MULTILINE | re.DOTALL)
+        found: list[re.Match[str]] = []
+
+        def there() -> bool:
+            match = pattern.search(self.tmux("capture-pane", "-p", "-J", "-S", "-2000", "-t", pane))
+            found.extend([match] if match else [])
+            return bool(found)
+
+        until(there, what=lambda: f"an answer to {command!r} on\n{self.text(pane)}")
+        return int(found[0][2]), found[0][1].rstrip("\n")
+
+    def start(self, agent: str) -> tuple[str, str]:
+        """`n`, the agent's name, Enter, Enter in the dashboard: pane and slug once its shell waits."""
+        before = set(self.panes().values())
+        self.keys("n")
+        self.wait("New agent")
+        self.tmux("send-keys", "-t", "%0", "-l", agent)
+        self.wait(f"> {agent} ")
+        self.keys("Enter")
+        self.wait("ready: Enter starts it")
+        self.keys("Enter")
+        return self.shown(before)
+
+    def shown(self, before: set[str]) -> tuple[str, str]:
+        """Pane and slug of the bottle that is shown now and was not `before`, once its shell waits."""
+        new = {*before, ""}
+        slug: str = until(lambda: next((b for b in self.panes().values() if b not in new), ""), what=self.text)
+        pane = self.right()
+        self.wait(PROMPT, pane)
+        return pane, slug
+
+    def stop(self, slug: str) -> None:
+        """`x` and `y` on the row of `slug`."""
+        self.select(slug)
+        self.keys("x")
+        self.wait(f"Stop {slug}\\?")
+        self.keys("y")
+        self.wait(f"{slug}: stopped")
+
+    def select(self, slug: str) -> None:
+        """The cursor on the row of `slug`, by its digit."""
+        row = re.search(rf"(\d) \w+ +{slug}", self.wait(f"\\d \\w+ +{slug}"))
+        assert row is not None
+        self.keys(row[1])
+        self.wait(rf"^>[ *]{row[1]} \w+ +{slug}")
+
+    def leave(self) -> None:
+        """`q`, to the end of the program."""
+        self.keys("q")
+        self.wait("ended with 0")
 
 
 @contextlib.contextmanager
 def screen(
-    person: Person, *words: str, size: tuple[int, int] = (200, 50), env: Mapping[str, str | None] | None = None
+    person: Person,
+    *words: str,
+    size: tuple[int, int] = (200, 50),
+    cwd: Path | None = None,
+    env: Mapping[str, str | None] | None = None,
 ) -> Iterator[Screen]:
     """A tmux window that runs `words` (the dashboard by default), then says how it ended."""
     folder = Path(tempfile.mkdtemp(prefix="tm-", dir=person.home))
@@ -199,12 +281,14 @@ def screen(
     command = '"$@"; echo "ended with $?"; exec sleep 600'
     width, height = size
     new = ["tmux", "-S", str(made.socket), "-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height)]
-    done = person.run(*new, "sh", "-c", command, "sh", *(words or (person.program,)), env=env)
+    done = person.run(*new, "sh", "-c", command, "sh", *(words or (person.program,)), cwd=cwd, env=env)
     assert done.returncode == 0, done.stderr
     try:
         yield made
     finally:
         person.run("tmux", "-S", str(made.socket), "kill-server")
+        ending = re.compile(f"{made.socket}|utempter")
+        until(lambda: not any(ending.search(line) for line in person.world.space.processes().values()))
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -98,13 +98,14 @@ class Standing:
         return [*into, "--", *who, *argv]
 
     def processes(self) -> dict[int, str]:
-        """Every process in there but its first and the dead: number (as seen inside) and command line."""
+        """Every process in there but its first and those that ended: number (as seen inside) and command line."""
         out = {}
         for entry in Path(f"/proc/{self.pid}/root/proc").iterdir():
             if entry.name.isdigit() and entry.name != "1":
-                with contextlib.suppress(OSError, IndexError):
-                    if (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                        out[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+                # One that is ending has no command line any more.
+                with contextlib.suppress(OSError):
+                    if line := (entry / "cmdline").read_text(errors="replace").replace("\0", " "):
+                        out[int(entry.name)] = line
         return out
 
     def mounts(self) -> list[str]:
