@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backends.api import SCHEMA, LaunchPlan
+from backends.api import SCHEMA, BackendError, LaunchPlan
 from botbottle_tui.host import files, tree
 
 RECORD = "metadata.json"
@@ -89,7 +89,11 @@ class Records:
     def working_on(self, slug: str) -> Iterator[None]:
         """While it lasts, no other process takes the bottle for lost: it is being launched or stopped."""
         folder = self.folder(slug)
-        files.make_private(folder)
+        try:
+            files.make_private(folder)
+        except OSError as error:
+            hint = "set BOT_BOTTLE_HOME to a folder of yours"
+            raise BackendError(f"cannot make {folder}: {error.strerror}", hint) from None
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)

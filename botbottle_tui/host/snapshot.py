@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ LARGEST = 100 << 20  # bytes of one file; a larger one is left out
 TOTAL = 2 << 30  # bytes of all of them
 LEFT_OUT = 500
 TIMEOUT = 300.0
+FULL = 1 << 16  # bytes left on a disk that counts as full
 _ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -58,7 +60,8 @@ class Snapshots:
         argv = ["git", "--git-dir", str(self.store), "-c", "core.compression=1", "-c", "gc.auto=0", *args]
         done = self.runner.run(argv, input=input, timeout=TIMEOUT, env={**_ENV, **(env or {})}, cwd=cwd)
         if not done.ok:
-            full = "No space left on device" in done.stderr
+            # git does not always name the reason
+            full = "No space left" in done.stderr or shutil.disk_usage(self.store.parent).free < FULL
             raise BackendError(f"git {args[0]} failed: {'no space left on the disk' if full else done.last_line}")
         return done
 

@@ -11,7 +11,7 @@ from backends.bubblewrap import proof
 from backends.bubblewrap.driver import BubblewrapBackend
 from tests.contract.conftest import bubblewrap as bubblewrap
 from tests.contract.plans import plan
-from tests.contract.test_contract import quiet
+from tests.contract.test_contract import quiet, until
 
 BOTTLE = """---
 agent_provider:
@@ -57,9 +57,9 @@ def test_a_token_is_nowhere_to_be_read(bubblewrap: BubblewrapBackend, own_state:
     assert any(name.endswith("environ") for name in holders(spoken, own_state)), "the search finds nothing at all"
     script = "cat /proc/*/environ /proc/*/cmdline 2>/dev/null; env; find / -xdev -type f -size -100k "
     script += "-not -path '/usr/*' -not -path '/proc/*' -exec cat {} + 2>/dev/null"
-    seen = bubblewrap.exec(
-        agent.slug, f"({script}) | tr -c '[:alnum:]-' '\\n' | grep -xE '(spoken|token)-[0-9a-f]{{16}}' | sort -u"
-    )
+    search = f"({script}) | tr -c '[:alnum:]-' '\\n' | grep -xE '(spoken|token)-[0-9a-f]{{16}}' | sort -u"
+    until(lambda: spoken in bubblewrap.exec(agent.slug, search).stdout)  # the agent may only just be starting
+    seen = bubblewrap.exec(agent.slug, search)
     assert seen.stdout.split() == [spoken]
 
 

@@ -108,3 +108,20 @@ def test_dry_run_by_flag_and_variable(
     monkeypatch.setenv("BOT_BOTTLE_DRY_RUN", "1")
     run(["start", "shell", "--json"])
     assert json.loads(capsys.readouterr().out)["agent"] == "shell" and not (own_state / "run").exists()
+
+
+def test_no_script_takes_a_repositorys_agent_for_yours(
+    own_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["init"])
+    agents = tmp_path / ".bot-bottle" / "agents"
+    agents.mkdir(parents=True)
+    (agents / "shell.md").write_text("---\nbottle: shell\n---\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setattr("backends.bubblewrap.driver.BubblewrapBackend.preflight", lambda *args: ())
+    capsys.readouterr()
+    for words in (["start", "shell", "--yes"], ["start", "shell", "--", "true"]):
+        assert run(words) == 2
+        assert "--repository-agent" in capsys.readouterr().err
+    assert not (own_state / "state").exists()

@@ -325,3 +325,29 @@ def test_credentials_in_the_repositorys_configuration_are_said(host: Host, proje
         config.write('[remote "o"]\n\turl = https://me:token@example.org/x.git\n')
     said = {c.name: c for c in host.prepare(spec(cwd=project, mode=WorkspaceMode.COPY)).checks}
     assert said["workspace"].warn and "credentials" in said["workspace"].detail
+
+
+def test_a_manifest_that_is_no_file_stops_nothing(host: Host, tmp_path: Path) -> None:
+    agents = tmp_path / ".bot-bottle" / "agents"
+    agents.mkdir(parents=True)
+    os.mkfifo(agents / "pipe.md")
+    (agents / "stdin.md").symlink_to("/dev/stdin")
+    (tmp_path / "mine.md").write_text("---\nbottle: box\n---\n")
+    (agents / "link.md").symlink_to(tmp_path / "mine.md")
+    found = host.catalog(tmp_path)
+    assert {b.name for b in found.broken} == {"pipe", "stdin", "link"} and found.agent("worker") is not None
+
+
+def test_a_repositorys_agent_that_takes_credentials_needs_consent(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST_THING", "value")
+    agents = tmp_path / ".bot-bottle" / "agents"
+    agents.mkdir(parents=True)
+    (agents / "worker.md").write_text("---\nbottle: secrets\n---\n")
+    (agents / "harmless.md").write_text("---\nbottle: box\n---\n")
+    plan = host.prepare(spec(cwd=tmp_path)).plan
+    assert plan is not None and "replaces" in plan.needs_consent and "TAKEN" in plan.needs_consent
+    assert plan.needs_consent in plan.notes
+    plan = host.prepare(spec("harmless", cwd=tmp_path)).plan
+    assert plan is not None and plan.needs_consent == ""
