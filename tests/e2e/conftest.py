@@ -1,4 +1,4 @@
-"""People with a HOME and the program in a world of their own: one with this tree's environment, two with clean clones."""
+"""People with a HOME and the program in a world of their own: one with this tree's program, two with clean clones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backends.bubblewrap import probe
 from backends.process import Runner
 from tests.conftest import need
 from tests.e2e import clone, netns
-from tests.e2e.driving import Person, World, world
+from tests.e2e.driving import Person, World, runs, world
 
 
 def program() -> str:
@@ -46,6 +46,14 @@ def outside(machine: None) -> Iterator[World]:
         yield made
 
 
+def end(person: Person) -> None:
+    """Stops what a failed test left running: its control groups would outlive the world."""
+    if runs(person):
+        slugs = [bottle["slug"] for bottle in person.bottles()]
+        person.dash("stop", "--yes", "--drop-changes", *(slugs or ["-"]))
+        person.dash("cleanup", "--yes")
+
+
 def _home(uid: int = 0) -> Path:
     home = Path(tempfile.mkdtemp(prefix="bottle-home-"))
     home.chmod(0o700)
@@ -64,6 +72,7 @@ def person(outside: World) -> Iterator[Person]:
     if made.dash("setup", timeout=400).returncode:
         need("bundle", "its environment cannot be built")
     yield made
+    end(made)
     shutil.rmtree(made.home, ignore_errors=True)
 
 
@@ -105,5 +114,7 @@ def newcomer(
     if request.param not in clones:
         need(request.param, "the tests do not run as root" if clones else "no system Python makes environments")
     home, uid, path = clones[request.param].result(500)
-    yield Person(outside, home, path, uid)
+    made = Person(outside, home, path, uid)
+    yield made
+    end(made)
     shutil.rmtree(home / ".bot-bottle", ignore_errors=True)

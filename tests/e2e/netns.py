@@ -19,7 +19,6 @@ set -e
 mount --make-rprivate /
 ip link set lo up
 for address in $NETNS_ADDRESSES; do ip addr add "$address" dev lo; done
-for folder in $NETNS_PRIVATE; do mkdir -p "$folder"; mount -t tmpfs -o mode=755 tmpfs "$folder"; done
 mount --bind "$NETNS_HOSTS" /etc/hosts
 mount --bind "$NETNS_RESOLV" /etc/resolv.conf 2>/dev/null || true
 exec "$@"
@@ -54,7 +53,6 @@ def _settings(addresses: Sequence[str], hosts: Mapping[str, str]) -> Iterator[di
             "NETNS_ADDRESSES": " ".join(a if "/" in a else f"{a}/{128 if ':' in a else 32}" for a in addresses),
             "NETNS_HOSTS": str(names),
             "NETNS_RESOLV": str(resolv),
-            "NETNS_PRIVATE": "",
             "PYTHONPATH": str(ROOT),
         }
 
@@ -120,14 +118,12 @@ def standing(
     *,
     addresses: Sequence[str],
     hosts: Mapping[str, str],
-    private: Sequence[str] = (),
 ) -> Iterator[Standing]:
     """As `run`, but `argv` stays as the first process there until the block ends, and everything ends with it.
 
-    It says `ready` on its standard output first. `private` folders are empty ones of these namespaces alone.
+    It says `ready` on its standard output first.
     """
     with _settings(addresses, hosts) as settings:
-        settings["NETNS_PRIVATE"] = " ".join(private)
         unshare = [*_unshare(), "-p", "--fork", "--mount-proc", "--kill-child"]
         process = subprocess.Popen(
             [*unshare, "sh", "-c", _SET_UP, "netns", *argv],

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e.driving import Person, remains, runs, screen, until
+from tests.e2e.driving import Person, leftovers, remains, runs, until
+from tests.e2e.terminal import screen
 
 
 def test_status_and_streams(person: Person) -> None:
@@ -23,7 +24,7 @@ def test_status_and_streams(person: Person) -> None:
     assert "egress: host other.example is not allowed" in done.stdout
     assert person.dash("start", "shell", "--", "no-such-program").returncode == 127
     assert remains(person, mounts) == [] and person.bottles() == []
-    assert json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"] == []
+    assert leftovers(person) == []
 
 
 def test_changes_of_a_copy_are_kept(person: Person) -> None:
@@ -53,7 +54,7 @@ def test_ended_from_outside(person: Person, signal: str) -> None:
     assert started.returncode not in (0, 1, 2)
     if signal == "KILL":
         until(lambda: not person.world.space.processes(), 15, person.world.space.processes)
-        found = json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"]
+        found = leftovers(person)
         assert found and "process" not in {one["kind"] for one in found}
         assert person.dash("cleanup", "--yes").returncode == 0
     assert remains(person, mounts, names) == []

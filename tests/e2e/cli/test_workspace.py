@@ -1,4 +1,4 @@
-"""The work comes out of a copy as a patch, whatever an agent does to its files, and nothing from inside runs outside."""
+"""The work comes out of a copy as a patch, whatever an agent does to its files; nothing from inside runs outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen
+from tests.e2e.driving import Person, remains, runs
+from tests.e2e.terminal import PROMPT, screen
 
 # A hostile agent: every way known to us that makes git on the host run something, each writing to $MARK if it works.
 HOSTILE = r"""

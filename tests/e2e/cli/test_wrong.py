@@ -1,4 +1,4 @@
-"""Wrong input, missing programs, full disks and dead parts: one clear line each, a status that says so, nothing left."""
+"""Wrong input, missing programs, full disks and dead parts: one clear line each, and nothing left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen, until
+from tests.e2e.driving import Person, remains, runs, until
+from tests.e2e.terminal import PROMPT, screen
 
 ROUTE = "---\nagent_provider:\n  template: shell\negress:\n  routes:\n    - host: a.example\n"
 BAD = {

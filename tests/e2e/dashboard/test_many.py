@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.e2e.driving import PROMPT, Person, Screen, remains, runs, screen, until
+from tests.e2e.driving import Person, remains, runs, until
+from tests.e2e.terminal import PROMPT, Screen, screen
 
 EACH = 5
 BOTTLE = "---\nagent_provider:\n  template: shell\negress:\n  routes:\n    - host: {}.example\n---\n"

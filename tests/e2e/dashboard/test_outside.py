@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen
+from tests.e2e.driving import Person, remains, runs
+from tests.e2e.terminal import PROMPT, screen
 
 
 def test_foreground_and_back(person: Person) -> None:

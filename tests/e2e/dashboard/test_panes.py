@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen, until
+from tests.e2e.driving import Person, remains, runs, until
+from tests.e2e.terminal import PROMPT, screen
 
 
 def test_one_pane_for_two_bottles(person: Person) -> None:

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen
+from tests.e2e.driving import Person, remains, runs
+from tests.e2e.terminal import PROMPT, screen
 
 ASKED, GIVEN = f"asked-{secrets.token_hex(8)}", f"given-{secrets.token_hex(8)}"
 BOTTLE = """---

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.e2e.driving import PROMPT, Person, remains, runs, screen, until
+from tests.e2e.driving import Person, leftovers, remains, runs, until
+from tests.e2e.terminal import PROMPT, screen
 
 
 def test_dashboard_and_tmux_killed(person: Person) -> None:
@@ -19,7 +20,7 @@ def test_dashboard_and_tmux_killed(person: Person) -> None:
         person.kill("KILL", r"python\S* \S*bottle-dash")
         dash.wait("ended with 137")
     assert [b["slug"] for b in person.bottles() if b["state"] == "running"] == [slug]
-    assert json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"] == []
+    assert leftovers(person) == []
     with screen(person) as dash:
         dash.wait(f"running +{slug}")
         dash.keys("Enter")
@@ -40,7 +41,7 @@ def test_cleanup_after_a_killed_keeper(person: Person) -> None:
     assert person.dash("init").returncode == 0
     healthy = person.background("shell", "--cwd")
     slug = person.background("shell", "--cwd")
-    assert json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"] == []
+    assert leftovers(person) == []
     with screen(person, person.program, "attach", slug) as terminal:
         terminal.wait(PROMPT)
         assert terminal.ask("echo changed > README; cat README", "%0") == (0, "changed")
@@ -48,7 +49,7 @@ def test_cleanup_after_a_killed_keeper(person: Person) -> None:
     keepers = {r["slug"]: r["keeper"]["pid"] for r in map(json.loads, _records(person))}
     person.run("kill", "-KILL", str(keepers[slug]))
     until(lambda: [b["slug"] for b in person.bottles() if b["state"] == "lost"] == [slug])
-    found = json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"]
+    found = leftovers(person)
     assert {one["slug"] for one in found} == {slug}
     refused = person.dash("cleanup")
     assert refused.returncode == 2 and "--yes" in refused.stderr
@@ -56,7 +57,7 @@ def test_cleanup_after_a_killed_keeper(person: Person) -> None:
     assert done.returncode == 0, done.stderr
     patch = person.state / "exports" / f"{slug}.patch"
     assert "+changed" in patch.read_text()
-    assert json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"] == []
+    assert leftovers(person) == []
     assert [b["slug"] for b in person.bottles()] == [healthy]
     assert person.dash("stop", healthy, "--yes").returncode == 0
     assert remains(person, mounts, names) == []

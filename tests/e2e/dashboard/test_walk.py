@@ -1,11 +1,12 @@
-"""The first walk of a newcomer: a clean clone, an empty HOME, `make run` in tmux, and what an agent then can and cannot."""
+"""The first walk of a newcomer: a clean clone, an empty HOME, `make run` in tmux, and what an agent can and cannot."""
 
 from __future__ import annotations
 
 import json
 import secrets
 
-from tests.e2e.driving import Person, remains, runs, screen
+from tests.e2e.driving import Person, leftovers, remains, runs
+from tests.e2e.terminal import screen
 
 TOKEN, GIVEN, PLANTED = (f"{name}-{secrets.token_hex(8)}" for name in ("token", "given", "planted"))
 BOTTLE = """---
@@ -60,7 +61,7 @@ def test_from_a_clean_clone(newcomer: Person) -> None:
         dash.wait(r"REFUSED GET other.example/x  host other.example is not allowed")
         assert [r["server"] for r in newcomer.world.seen()] == ["pypi.org"]
 
-        assert json.loads(newcomer.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"] == []
+        assert leftovers(newcomer) == []
         names = runs(newcomer)
         dash.stop(slug)
         assert list(dash.panes()) == ["%0"]
@@ -93,7 +94,7 @@ def test_credentials_stay_outside(newcomer: Person) -> None:
         assert TOKEN not in inside and PLANTED not in inside
         found = dash.ask("grep -rslE '(token|planted)-[0-9a-f]{16}' ~ /etc /tmp /run /var 2>/dev/null | head", pane)[1]
         assert found == ""
-        status, answer = dash.ask("curl -sS -H 'Authorization: Bearer mine' https://a.example/v1", pane)
+        status, _ = dash.ask("curl -sS -H 'Authorization: Bearer mine' https://a.example/v1", pane)
         assert status == 0
         sent = [(k.lower(), v) for r in newcomer.world.seen() for k, v in r["headers"]]
         assert [v for k, v in sent if k == "authorization"] == [f"Bearer {TOKEN}"]
