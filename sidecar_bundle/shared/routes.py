@@ -78,7 +78,7 @@ def check_host(text: Any, key: str = "host") -> str:
         raise RouteError(key, f"{text!r} is an IP address; routes name hosts")
     if "://" in host or "/" in host or ":" in host:
         raise RouteError(key, f"{text!r} must be a bare host name, without scheme, port or path")
-    if len(host) > 253 or not HOST.match(host) or host.startswith("*.") and "." not in host[2:]:
+    if len(host) > 253 or not HOST.match(host) or (host.startswith("*.") and "." not in host[2:]):
         raise RouteError(key, f"{text!r} is not a host name (allowed: labels of a-z 0-9 -, or *.example.org)")
     if re.fullmatch(r"[0-9.]+", host) or re.fullmatch(r"0x[0-9a-f]+", host.rsplit(".", 1)[-1]):
         raise RouteError(key, f"{text!r} reads as an IP address; routes name hosts")
@@ -114,7 +114,9 @@ def parse_route(raw: Any, key: str = "route") -> Route:
             raise RouteError(f"{key}.auth", "must hold exactly scheme and slot")
         scheme, slot = auth["scheme"], auth["slot"]
         if not isinstance(scheme, str) or not SCHEME.match(scheme):
-            raise RouteError(f"{key}.auth.scheme", f"{scheme!r} is not an authentication scheme such as Bearer or token")
+            raise RouteError(
+                f"{key}.auth.scheme", f"{scheme!r} is not an authentication scheme such as Bearer or token"
+            )
         if not isinstance(slot, str) or not SLOT.match(slot):
             raise RouteError(f"{key}.auth.slot", f"{slot!r} is not EGRESS_TOKEN_<n>")
         parsed_auth = RouteAuth(scheme, slot)
