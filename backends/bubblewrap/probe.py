@@ -64,6 +64,8 @@ def sandbox(runner: Runner) -> Check:
 
 def fix_for(reason: str) -> str:
     """What to do about bwrap's own words, by what the kernel says about user namespaces."""
+    if "setresuid" in reason or "setresgid" in reason:
+        return "this root has no other uids to give to bottles (a rootless container?): run as an ordinary user"
     if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor refuses user namespaces here; as root: printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\n"

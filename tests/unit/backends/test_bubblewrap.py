@@ -178,6 +178,7 @@ def test_each_refusal_has_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, str] = {}
     monkeypatch.setattr(probe, "_setting", lambda path: settings.get(path.rsplit("/", 1)[1], ""))
     assert "another backend" in probe.fix_for("No permissions to create new namespace")
+    assert "rootless" in probe.fix_for("setpriv: setresuid failed: Invalid argument")
     settings["max_user_namespaces"] = "0"
     assert "max_user_namespaces" in probe.fix_for("x")
     settings["unprivileged_userns_clone"] = "0"
