@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from backends.api import BackendError, Limits, Values, WorkspaceMode
-from backends.bubblewrap import limits, probe, proof, uids
+from backends.bubblewrap import limits, probe, proof, syscalls, uids
 from backends.bubblewrap.driver import BubblewrapBackend
+from backends.process import Runner
+from tests.conftest import need
 from tests.contract.plans import LIMITS, plan
 from tests.contract.test_contract import quiet, until
 
@@ -335,3 +337,35 @@ def test_no_terminal_of_the_caller_gets_in(bubblewrap: BubblewrapBackend) -> Non
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
     assert b"to-stderr" in shown and "pts" not in listing and "/dev/null" in listing
     os.close(fd)
+
+
+def test_a_kernel_that_refuses_user_namespaces(own_state: Path) -> None:
+    """Not a fake: a user namespace whose own limit is none, and in it an ordinary user who asks for a bottle."""
+    if os.geteuid():
+        need("root", "only root can map other uids into a namespace")
+    ready_r, ready_w = os.pipe()
+    go_r, go_w = os.pipe()
+    out_r, out_w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWUSER)
+            os.write(ready_w, b"1")
+            os.read(go_r, 1)
+            Path("/proc/sys/user/max_user_namespaces").write_text("0")
+            os.setgroups([])
+            os.setresgid(65000, 65000, 65000)
+            os.setresuid(65000, 65000, 65000)
+            check = probe.sandbox(Runner())
+            os.write(out_w, f"{check.ok}|{check.detail}|{check.fix}".encode())
+        finally:
+            os._exit(0)
+    os.close(out_w)
+    os.read(ready_r, 1)
+    for name in ("uid_map", "gid_map"):
+        Path(f"/proc/{pid}/{name}").write_text("0 0 65536\n")
+    os.write(go_w, b"1")
+    with os.fdopen(out_r) as out:
+        said = out.read()
+    os.waitpid(pid, 0)
+    assert said.startswith("False|bwrap: ") and said.endswith("|as root: sysctl -w user.max_user_namespaces=15000")
