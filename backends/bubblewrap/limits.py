@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.api import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
+SETTLED = 60.0  # seconds
 
 
 def default_limits() -> Limits:
@@ -93,6 +95,17 @@ def remove_groups(ident: str) -> bool:
 def find_groups(ident: str = "*") -> tuple[Path, ...]:
     """The groups that exist for a bottle, or for all."""
     return tuple(g for folder in _hierarchies() for g in (folder / "bot-bottle").glob(ident) if g.is_dir())
+
+
+def empty_groups() -> set[str]:
+    """Names of bottles' groups that hold no process, and have stood for longer than a launch takes to fill them."""
+    out = set()
+    for group in find_groups():
+        with contextlib.suppress(OSError):
+            busy = any(p.read_text() for p in group.glob("*/cgroup.procs"))
+            if not busy and time.time() - group.stat().st_mtime > SETTLED:
+                out.add(group.name)
+    return out
 
 
 def _hierarchies() -> tuple[Path, ...]:

@@ -104,7 +104,7 @@ def find(root: Path) -> tuple[Leftover, ...]:
     if os.geteuid() == 0:
         claimed = uids.claims()
         known = {Path(token).name for token in claimed.values()}
-        for group in {g.name for g in limits.find_groups()} - known:
+        for group in limits.empty_groups() - known:
             out.append(Leftover("bubblewrap", "cgroup", group, "", "a control group that no bottle stands for"))
         for first, token in claimed.items():
             if not Path(token).exists():

@@ -369,3 +369,17 @@ def test_a_kernel_that_refuses_user_namespaces(own_state: Path) -> None:
         said = out.read()
     os.waitpid(pid, 0)
     assert said.startswith("False|bwrap: ") and said.endswith("|as root: sysctl -w user.max_user_namespaces=15000")
+
+
+def test_an_empty_group_is_a_leftover_and_a_busy_one_is_not(
+    bubblewrap: BubblewrapBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not limits.describe()[0]:
+        need("root", "no control groups for this user")
+    monkeypatch.setattr(limits, "SETTLED", -1.0)
+    made = limits.make_groups("f0f0f0f0", LIMITS)
+    assert made.folders
+    bubblewrap.launch(plan("bubblewrap"), Values(), None, quiet)
+    left = [one for one in bubblewrap.leftovers() if one.ident == "f0f0f0f0"]
+    assert [one.kind for one in left] == ["cgroup"]
+    assert bubblewrap.sweep(left) == () and limits.find_groups("f0f0f0f0") == ()
