@@ -41,13 +41,17 @@ class ActivityLog:
                 sys.stderr.write(f"cannot write {self._path}: {error.strerror}\n")
 
     def _append(self, data: bytes) -> None:
-        if self._fd >= 0 and os.fstat(self._fd).st_size + len(data) > self._limit:
-            self.close()
-            self._path.replace(f"{self._path}.1")
         if self._fd < 0:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(self._path, flags, 0o600)
+            self._open()
+        if os.fstat(self._fd).st_size + len(data) > self._limit:
+            self._path.replace(f"{self._path}.1")
+            self.close()
+            self._open()
         os.write(self._fd, data)
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o600)
 
     def close(self) -> None:
         """Closes the file; a later write opens it again."""

@@ -13,6 +13,7 @@ from typing import Any
 from sidecar_bundle.egress import decide as rules
 from sidecar_bundle.egress.activity_log import ActivityLog
 from sidecar_bundle.egress.decide import Allow, Answer, Refuse, Request
+from sidecar_bundle.egress.exhausted import end_if_exhausted
 from sidecar_bundle.egress.stream import error_text, text_response
 from sidecar_bundle.shared.activity import Verdict
 from sidecar_bundle.shared.routes import Route, find_route
@@ -29,6 +30,7 @@ def closed(hook: Callable[[Gate, Any], None]) -> Callable[[Gate, Any], None]:
         try:
             hook(self, flow)
         except Exception as error:
+            end_if_exhausted(error)
             sys.stderr.write(f"{hook.__name__} failed, refused: {type(error).__name__}\n")
             flow.request.stream = False
             flow.response = text_response(_BROKEN.status, _BROKEN.text)
@@ -134,6 +136,14 @@ class Gate:
         """The second lock: no connection upstream that no `Allow` asked for, whatever went wrong before."""
         if tuple(data.server.address[:2]) not in self.approved.get(data.client, ()):
             data.server.error = f"address of {data.server.address[0]} refused: no request was allowed to go there"
+
+    def websocket_message(self, flow: Any) -> None:
+        """mitmproxy would keep every message for as long as the connection lives."""
+        del flow.websocket.messages[:-1]
+
+    def broken(self, host: str, status: int, reason: str) -> None:
+        """A line for what failed before there was a request to judge."""
+        self.log.write("refuse", "", host, "", reason, status)
 
     def tls_failed_client(self, data: Any) -> None:
         """A tool inside that does not trust the bottle's CA never gets to a request; the operator sees why."""

@@ -19,6 +19,33 @@ PORTS = {"https": 443, "http": 80}
 STRIPPED = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "x-goog-api-key", "proxy-connection", "proxy-authenticate"}
 )
+# What some servers and frameworks take for the path or method in place of the request line's.
+REWRITING = frozenset(
+    {
+        "request-uri",
+        "x-envoy-original-method",
+        "x-envoy-original-path",
+        "x-forwarded-method",
+        "x-forwarded-path",
+        "x-forwarded-prefix",
+        "x-forwarded-uri",
+        "x-forwarded-url",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method",
+        "x-method-override",
+        "x-original-method",
+        "x-original-path",
+        "x-original-uri",
+        "x-original-url",
+        "x-override-url",
+        "x-request-uri",
+        "x-rewrite-uri",
+        "x-rewrite-url",
+        "x-script-name",
+        "x-waws-unencoded-url",
+    }
+)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CONNECTION = frozenset({"close", "keep-alive", "upgrade"})
@@ -148,7 +175,8 @@ def _on_route(bottle: str, route: Route, slots: Collection[str], request: Reques
 
 
 def _allow(route: Route, request: Request) -> Decision:
-    strip = {name.lower() for name, _ in request.headers if name.lower().replace("_", "-") in STRIPPED}
+    unwanted = STRIPPED | REWRITING if route.path_allowlist else STRIPPED
+    strip = {name.lower() for name, _ in request.headers if name.lower().replace("_", "-") in unwanted}
     tokens = {t.strip().lower() for value in request.all("connection") for t in value.split(",")} - {""}
     upgrade = [value.strip().lower() for value in request.all("upgrade")]
     # `Connection: Authorization` would make the next hop drop what egress wrote.

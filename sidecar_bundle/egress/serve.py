@@ -16,6 +16,7 @@ from typing import Any
 from sidecar_bundle.egress.activity_log import ActivityLog
 from sidecar_bundle.egress.decide import shown
 from sidecar_bundle.egress.dial import EgressLoop
+from sidecar_bundle.egress.exhausted import end_if_exhausted
 
 MAX_CONNECTIONS = 512
 
@@ -60,7 +61,10 @@ class _Quiet(logging.Handler):
     """Warnings and errors as one line on standard error, without tracebacks and without a request's content."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One bounded line."""
+        """One bounded line. None for a failed handshake: the activity log has it."""
+        end_if_exhausted(record.exc_info and record.exc_info[1])
+        if "TLS handshake failed" in record.getMessage():
+            return
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
         text = shown(" ".join(record.getMessage().split()), 300)
         sys.stderr.write(f"{record.levelname.lower()}: {text}{' (' + kind + ')' if kind else ''}\n")
@@ -71,10 +75,10 @@ class Server:
 
     def __init__(self, state: str, ca_folder: str, upstream_ca: str | None) -> None:
         logging.getLogger().addHandler(_Quiet(logging.WARNING))
-        stream.install()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, EgressLoop)
         self.gate = Gate(ActivityLog(state))
+        stream.install(self.gate.broken)
         loop.allowlist = self.gate.networks
         self.fault = ""
         self._servers: list[asyncio.AbstractServer] = []

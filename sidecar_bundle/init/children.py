@@ -7,25 +7,42 @@ import select
 import signal
 import socket
 import sys
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar_bundle.init.budget import Budget
 from sidecar_bundle.shared import layout, wire
 from sidecar_bundle.shared.visible import visible
 
 MAX_OUTPUT_LINE = 2000
+MAX_LINE_BYTES = 4096
 _RESET = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGPIPE]
 
 
+_budgets: defaultdict[str, Budget] = defaultdict(lambda: Budget(since=time.monotonic()))
+
+
 def say(text: str, name: str = "init") -> None:
-    """One line on standard error, dropped when nobody reads: a full pipe must not stop init."""
-    data = f"[{name}] {visible(text[:MAX_OUTPUT_LINE])}\n".encode("utf-8", "replace")
+    """One line on standard error, dropped when nobody reads (a full pipe must not stop init) or there were too many."""
+    data = _line(text, name)
+    left_out = _budgets[name].spend(len(data), time.monotonic())
+    if left_out is not None:
+        _write((_line(f"{left_out} lines left out", name) if left_out else b"") + data)
+
+
+def _line(text: str, name: str) -> bytes:
+    return f"[{name}] {visible(text[:MAX_OUTPUT_LINE])}".encode("utf-8", "replace")[:MAX_LINE_BYTES] + b"\n"
+
+
+def _write(data: bytes) -> None:
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     if poll.poll(0):
         try:
-            os.write(2, data[:4096])
+            os.write(2, data)
         except OSError:
             return
 

@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 Verdict = Literal["allow", "refuse", "error"]
 
+MAX_TEXT = 2000
+# Seconds: beyond the year 2200, and well inside what any calendar can show.
+MAX_TIME = 2.0**33
+
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -31,21 +35,17 @@ class Activity:
 
 
 def parse_activity(line: str) -> Activity | None:
-    """The value of a line, or None when the line is not one (cut off, or of another version)."""
+    """The value of a line, its texts cut at `MAX_TEXT`; None, never an exception, for whatever else a line may hold."""
     try:
         raw: Any = json.loads(line)
-        verdict = raw["verdict"]
-        if verdict not in ("allow", "refuse", "error"):
-            return None
-        return Activity(
-            time=float(raw["time"]),
-            source=str(raw["source"]),
-            verdict=verdict,
-            method=str(raw["method"]),
-            host=str(raw["host"]),
-            target=str(raw["target"]),
-            reason=str(raw.get("reason", "")),
-            status=int(raw.get("status", 0)),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
+        time, verdict, status = raw["time"], raw["verdict"], raw.get("status", 0)
+        texts = [raw["source"], raw["method"], raw["host"], raw["target"], raw.get("reason", "")]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    if verdict not in ("allow", "refuse", "error") or not all(isinstance(text, str) for text in texts):
+        return None
+    # By type, not by isinstance: True is no number here. NaN fails every comparison.
+    if type(time) not in (int, float) or not 0 <= time < MAX_TIME or type(status) is not int or not 0 <= status <= 999:
+        return None
+    source, method, host, target, reason = (text[:MAX_TEXT] for text in texts)
+    return Activity(float(time), source, verdict, method, host, target, reason, status)

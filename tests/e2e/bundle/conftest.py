@@ -56,3 +56,13 @@ def shared(python: str, pki: Path, servers: tuple[Upstream, ...]) -> Iterator[Bu
 def b(shared: Bundle) -> Bundle:
     assert shared.configure(OPEN, API, secrets={"EGRESS_TOKEN_0": TOKEN}) == "ready"
     return shared
+
+
+@pytest.fixture
+def f(python: str, pki: Path, servers: tuple[Upstream, ...]) -> Iterator[Bundle]:
+    """A fresh bundle: peaks of memory are its own."""
+    with bundle(python, {"BOT_BOTTLE_UPSTREAM_CA": str(pki / "ca.pem")}) as running:
+        assert running.configure(OPEN, API, {"host": "dead.example"}, secrets={"EGRESS_TOKEN_0": TOKEN}) == "ready"
+        for http in ("--http1.1", "--http2"):
+            assert running.curl("https://open.example/", http).status == 200
+        yield running

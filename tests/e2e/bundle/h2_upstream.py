@@ -1,4 +1,4 @@
-"""A TLS upstream that speaks HTTP/2 (and HTTP/1.1) and echoes headers; run with the bundle's Python, which has h2."""
+"""A TLS upstream that speaks HTTP/2: echo, `/big?N` MiB, `/slow` reading; run with the bundle's Python, for its h2."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from typing import Any
 
 import h2.config
@@ -38,7 +39,9 @@ def _http2(sock: ssl.SSLSocket) -> None:
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
     connection.initiate_connection()
     seen: dict[int, dict[str, Any]] = {}
+    unsent: dict[int, int] = {}
     while True:
+        _send_big(connection, unsent)
         sock.sendall(connection.data_to_send())
         data = sock.recv(65536)
         if not data:
@@ -48,11 +51,31 @@ def _http2(sock: ssl.SSLSocket) -> None:
                 seen[event.stream_id] = {"headers": dict(event.headers), "received": 0, "http2": True}
             elif isinstance(event, h2.events.DataReceived):
                 seen[event.stream_id]["received"] += len(event.data)
+                if seen[event.stream_id]["headers"][":path"] == "/slow":
+                    time.sleep(0.004)
                 connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
+                path, _, size = seen[event.stream_id]["headers"][":path"].partition("?")
+                if path == "/big":
+                    connection.send_headers(event.stream_id, [(":status", "200")])
+                    unsent[event.stream_id] = int(size) * 1024 * 1024
+                    continue
                 body = json.dumps(seen[event.stream_id]).encode()
                 connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/json")])
                 connection.send_data(event.stream_id, body, end_stream=True)
+
+
+def _send_big(connection: h2.connection.H2Connection, unsent: dict[int, int]) -> None:
+    for stream in list(unsent):
+        while unsent[stream]:
+            room = connection.local_flow_control_window(stream)
+            size = min(unsent[stream], room, connection.max_outbound_frame_size)
+            if not size:
+                break
+            unsent[stream] -= size
+            connection.send_data(stream, b"x" * size, end_stream=not unsent[stream])
+        else:
+            del unsent[stream]
 
 
 def main() -> None:

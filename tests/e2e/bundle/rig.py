@@ -160,12 +160,19 @@ def bundle(
         if listen:
             running.listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
             running.port = running.listener.getsockname()[1]
-        until(lambda: process.poll() is not None or (folder / "control").exists())
-        hello = running.ask(op="hello")
+        hello = until(lambda: _greet(running))
         assert hello["ok"], (hello, running.log)
         running.ca = folder / "agent-ca.pem"
         running.ca.write_text(hello["ca"])
         yield running
+
+
+def _greet(running: Bundle) -> dict[str, Any] | None:
+    assert running.process.poll() is None, running.log
+    # Its socket is there a moment before it listens.
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+        return running.ask(op="hello")
+    return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

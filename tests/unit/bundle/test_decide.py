@@ -235,3 +235,15 @@ def test_what_the_agent_wrote_is_shown_visible_and_bounded() -> None:
 @pytest.mark.parametrize(("port", "ok"), [(443, True), (80, True), (22, False), (53, False), (8443, False)])
 def test_tunnels(port: int, ok: bool) -> None:
     assert (decide_connect("any.example", port) is None) is ok
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Original-URL", "x_original_url", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Prefix"]
+)
+def test_what_rewrites_the_path_is_stripped_where_paths_are_listed(name: str) -> None:
+    listed = judge(to("api.example", "/v1/x", headers=(("Host", "api.example"), (name, "/v2"), ("X-Kept", "1"))))
+    assert isinstance(listed, Allow)
+    assert listed.strip == {name.lower()}
+    free = judge(to("open.example", "/x", headers=(("Host", "open.example"), (name, "/v2"))))
+    assert isinstance(free, Allow)
+    assert free.strip == frozenset()
