@@ -238,13 +238,17 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the agent changed in its copy: (`A`|`M`|`D`, path) rows, the patch, and whether it was brought out."""
+    """What the agent changed in its copy: (`A`|`M`|`D`, path) rows, the patch, and whether it was brought out.
+
+    `compared` is False for a bottle without a copy, of whose changes nothing is known here.
+    """
 
     slug: str
     files: tuple[tuple[str, str], ...]
     patch: str
     exported: bool
     note: str = ""
+    compared: bool = True
 
 
 class Backend(Protocol):

@@ -21,9 +21,9 @@ def mint_slug(agent: str, rng: random.Random | None = None) -> str:
 
 
 def make_plan(
-    spec: LaunchSpec, catalog: Catalog, *, slug: str, limits: Limits, skills: Mapping[str, Path]
+    spec: LaunchSpec, catalog: Catalog, *, slug: str, limits: Limits, skills: Mapping[str, Path], skills_folder: Path
 ) -> LaunchPlan:
-    """The plan of `spec`. `skills` maps the names that exist on the host to their folders.
+    """The plan of `spec`. `skills` maps the names that exist on the host, in `skills_folder`, to their folders.
 
     Raises `BackendError` for an agent or bottle that is unknown or broken, a missing skill, or a request that the
     provider cannot honour.
@@ -42,7 +42,7 @@ def make_plan(
     missing = [name for name in agent.skills if name not in skills]
     if missing:
         raise BackendError(
-            f"agent {agent.name}: skill {missing[0]} not found", f"put a folder {missing[0]} into your skills folder"
+            f"agent {agent.name}: skill {missing[0]} not found", f"skills are folders in {skills_folder}"
         )
     has_prompt = bool(agent.prompt)
     consent = _consent(agent, bottle)

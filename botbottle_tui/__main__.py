@@ -20,6 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     """0 done, 1 failed, 2 refused or wrong use; `start` ends with the status of what it ran."""
     words = sys.argv[1:] if argv is None else argv
     split = words.index("--") if "--" in words else len(words)
+    # `--cwd AGENT` means the flag and then the agent; argparse would take the agent for the flag's value.
+    words = [
+        "--cwd=copy" if w == "--cwd" and i < split and words[i + 1 : i + 2] not in (["copy"], ["bind"]) else w
+        for i, w in enumerate(words)
+    ]
     grammar = parser.build(version() if "--version" in words[:split] else "")
     args = grammar.parse_args(words[:split])
     args.command = words[split + 1 :]

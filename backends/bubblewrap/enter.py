@@ -71,6 +71,7 @@ def _child(live: proof.Live, argv: list[str], cwd: str, slave: int) -> None:
         for fd in (0, 1, 2):
             os.dup2(slave, fd)
     os.closerange(3, 1024)
+    os.umask(0o022)  # the keeper's own is not the agent's affair
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT):
         signal.signal(sig, signal.SIG_DFL)
     try:

@@ -13,12 +13,13 @@ from sidecar_bundle.shared.visible import visible
 
 
 def attach(args: argparse.Namespace) -> int:
-    """Shows the agent's terminal here until it ends or one leaves."""
-    if not interactive():
-        fail("attach needs a terminal", f"bottle-dash list active shows whether {args.slug} runs")
-        return 2
+    """Shows the agent's terminal here until it ends or one leaves; an agent that has ended is started again."""
     host = Host(host_paths())
-    return host.runner.foreground(host.attach_argv(args.slug, pane=False))
+    argv = host.attach_argv(args.slug, pane=False)
+    if not interactive():
+        fail("attach needs a terminal", f"{args.slug} runs: bottle-dash stop {args.slug} ends it")
+        return 2
+    return host.runner.foreground(argv)
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -35,6 +36,8 @@ def stop(args: argparse.Namespace) -> int:
 
 
 def _stop(host: Host, slug: str, *, yes: bool, drop: bool) -> int:
+    if slug not in {a.slug for a in host.enumerate()[0]}:
+        raise BackendError(f"no bottle {slug}", "bottle-dash list active")
     changed = 0
     if host.records.load(slug) is not None and not drop:
         changed = _unexported(host, slug)

@@ -30,7 +30,8 @@ def init(args: argparse.Namespace) -> int:
 def setup(args: argparse.Namespace) -> int:
     """Builds the bundle's environment ahead."""
     paths = host_paths()
-    BundleEnv(paths.cache, paths.extra_ca).build(tell)
+    python = BundleEnv(paths.cache, paths.extra_ca).build(tell)
+    tell(f"bundle environment: ready in {python.parent.parent}")
     return 0
 
 

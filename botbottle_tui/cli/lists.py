@@ -10,6 +10,7 @@ from backends.api import BackendError
 from botbottle_tui.cli.out import dump, fail, say
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
+from manifests.catalog import ManifestRoute
 from sidecar_bundle.shared.visible import visible
 
 
@@ -26,7 +27,7 @@ def active(host: Host, as_json: bool) -> int:
         rows = [{**asdict(a), "started": datetime.fromtimestamp(a.started, UTC).isoformat()} for a in agents]
         dump({"schema": 1, "bottles": rows, "faults": [asdict(f) for f in faults]})
     else:
-        for agent in agents:
+        for agent in (a for a in agents if a.state != "lost"):
             say("\t".join((agent.backend, agent.slug, agent.name, ",".join(agent.services))))
     for fault in faults:
         fail(f"{fault.source}: {fault.message}", fault.hint)
@@ -66,23 +67,28 @@ def info(args: argparse.Namespace) -> int:
     bottle = found.bottle(agent.bottle)
     assert bottle is not None  # an agent without its bottle is broken
     first = agent.prompt.strip().splitlines()[0] if agent.prompt.strip() else ""
-    rows = {
+    rows: dict[str, str | list[str]] = {
         "agent": agent.name,
         "source": agent.source,
         "path": str(agent.path),
-        "bottle": " -> ".join(bottle.chain),
+        "bottle": list(bottle.chain),
         "provider": bottle.provider,
-        "env": ", ".join(e.name for e in bottle.env),
-        "skills": ", ".join(agent.skills),
+        "env": [e.name for e in bottle.env],
+        "skills": list(agent.skills),
         "prompt": f"{len(agent.prompt)} characters: {first}" if first else "",
-        "git remotes": ", ".join(f"{r.host}: {r.upstream}" for r in bottle.remotes),
-        "routes": ", ".join(
-            r.route.host + (f" [auth:{r.route.auth.scheme}]" if r.route.auth else "") for r in bottle.routes
-        ),
+        "git remotes": [f"{r.host}: {r.upstream}" for r in bottle.remotes],
+        "routes": [_route(r) for r in bottle.routes],
     }
     if args.json:
         dump({"schema": 1, **rows})
         return 0
     for name, value in rows.items():
-        say(visible(f"{name:<12} {value or 'none'}", keep=""))
+        text = value if isinstance(value, str) else (" -> " if name == "bottle" else ", ").join(value)
+        say(visible(f"{name:<12} {text or 'none'}", keep=""))
     return 0
+
+
+def _route(route: ManifestRoute) -> str:
+    paths = " ".join(("", *route.route.path_allowlist))
+    auth = f" [auth:{route.route.auth.scheme} {route.token_ref}]" if route.route.auth else ""
+    return f"{route.route.host}{paths}{auth}"

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run and args.json:
         dump(as_json(prepared))
     else:
-        write = tell if args.command else say
+        write = tell if args.command or not (interactive() or args.dry_run) else say
         for line in lines(prepared):
             write(visible(line, keep=""))
     if prepared.plan is None or not prepared.ok:
@@ -51,13 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 def session(host: Host, plan: LaunchPlan, values: Values) -> int:
     """Launches, then shows the agent if there is a terminal. The bottle outlives this process."""
-    agent = host.launch(plan, values, tell)
+    agent = host.launch(plan, values, tell, remember=False)
     if not interactive():
         say(agent.slug)
         tell(f"{agent.slug} runs: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
         return 0
     status = host.runner.foreground(host.attach_argv(agent.slug, pane=False))
-    tell(f"{agent.slug} goes on: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
+    ended = any(a.slug == agent.slug and a.state == "done" for a in host.enumerate()[0])
+    goes = "is still there (attach starts its agent again)" if ended else "goes on"
+    tell(f"{agent.slug} {goes}: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
     return status
 
 
@@ -66,7 +68,7 @@ def one_shot(host: Host, plan: LaunchPlan, values: Values) -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGHUP, _leave)
     try:
-        host.launch(plan, values, lambda line: None)
+        host.launch(plan, values, lambda line: None, remember=False)
         tty = sys.stdin.isatty() and sys.stdout.isatty()
         argv = host.backend(plan.backend).exec_argv(plan.slug, plan.argv, tty=tty)
         return host.runner.foreground(argv, agent_env(plan.provider, plan.env, values.env))

@@ -91,13 +91,16 @@ def default_backend(model: Model) -> str:
 
 def default_spec(model: Model, agent: str = "") -> LaunchSpec:
     """The spec that a new flow starts with: flags, else the last launch's choices, else the defaults."""
-    mode = model.options.workspace or (model.last.workspace if model.last else WorkspaceMode.COPY)
+    folder = model.folder or model.options.cwd
+    # what was chosen for one folder says nothing about another
+    last = model.last.workspace if model.last and model.last.cwd == folder else WorkspaceMode.COPY
+    mode = model.options.workspace or last
     if model.folder is None and model.options.cwd_is_private:
         mode = WorkspaceMode.NONE
     return LaunchSpec(
         agent=agent,
         backend=default_backend(model),
-        cwd=model.folder or model.options.cwd,
+        cwd=folder,
         workspace=mode,
         remote_control=model.options.remote_control,
     )
@@ -140,6 +143,8 @@ def agent_items(model: Model) -> tuple[Item, ...]:
         why = "" if agent.bottle in whole else errors.get(agent.bottle, f"there is no bottle {agent.bottle}")
         out.append(Item(agent.name, " ".join([agent.bottle, *words]), why))
     out += [Item(b.name, "", str(b.error)) for b in catalog.broken if b.kind == "agent"]
+    used = {a.bottle for a in catalog.agents}
+    out += [Item(f"bottle {name}", "", why) for name, why in errors.items() if name not in used]
     return tuple(sorted(out, key=lambda i: i.key))
 
 

@@ -77,6 +77,9 @@ class Note:
     error: bool = False
 
 
+SMALLEST = (24, 9)  # columns, rows
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """`seq` numbers requests; an enumeration asked before `fence` is stale. `shown` is the bottle in the other pane.

@@ -112,7 +112,14 @@ class Host:
                 slug = mint_slug(spec.agent)
             agent = found.agent(spec.agent)
             names = agent.skills if agent else ()
-            plan = make_plan(spec, found, slug=slug, limits=default_limits(), skills=preflight.skills(names))
+            plan = make_plan(
+                spec,
+                found,
+                slug=slug,
+                limits=default_limits(),
+                skills=preflight.skills(names),
+                skills_folder=preflight.skills_folder(),
+            )
         except BackendError as error:
             return Prepared(spec, None, (Check("manifest", False, error.message, error.hint),))
         bottle = found.bottle(plan.bottles[0])
@@ -134,8 +141,8 @@ class Host:
                 env[var.name] = answers[var.name]
         return Values(env, {t.slot: _host_variable(t.host_var) for t in plan.tokens})
 
-    def launch(self, plan: LaunchPlan, values: Values, progress: Progress) -> Agent:
-        """Copy, record, launch; whatever fails, nothing of it stays."""
+    def launch(self, plan: LaunchPlan, values: Values, progress: Progress, *, remember: bool = True) -> Agent:
+        """Copy, record, launch; whatever fails, nothing of it stays. `remember` makes it the next one's default."""
         backend = self.backend(plan.backend)
         folder = self.records.folder(plan.slug)
         bad = workspace.refuse(plan.cwd, plan.workspace, self.paths.home)
@@ -154,7 +161,7 @@ class Host:
             except BaseException:
                 self.records.remove(plan.slug)
                 raise
-        if not plan.one_shot:
+        if remember and not plan.one_shot:
             last = {
                 "agent": plan.agent,
                 "backend": plan.backend,

@@ -34,8 +34,9 @@ class Outcomes:
         if record is None:
             raise BackendError(f"no bottle {slug}", "bottle-dash list active")
         if record.workspace != "copy":
-            note = "it works in your folder itself" if record.workspace == "bind" else "it has no workspace"
-            return Changes(slug, (), "", True, note)
+            bind = f"it works in {record.cwd} itself: look there, with git status for instance"
+            note = bind if record.workspace == "bind" else "it has no workspace: its files go when it stops"
+            return Changes(slug, (), "", True, note, compared=False)
         before, after = self._trees(slug)
         store = self._store(slug)
         changed = store.files(before.ident, after)
@@ -94,8 +95,9 @@ class Outcomes:
         try:
             store.git("--work-tree", str(cwd), "apply", "--binary", "--whitespace=nowarn", "-", input=data, cwd=cwd)
         except BackendError as error:
+            reason = error.message.partition("failed: ")[2] or error.message
             raise BackendError(
-                f"the changes do not fit {cwd} any more: {error.message}",
+                f"the changes do not fit {cwd} any more: {reason}",
                 f"bottle-dash export {slug}, then git apply --3way there",
             ) from None
         files.write(self.records.folder(slug) / _EXPORTED, after.ident)

@@ -9,9 +9,14 @@ from backends.api import Check, LaunchPlan
 from manifests.catalog import Bottle
 
 
+def skills_folder() -> Path:
+    """Where the operator's skills are, a folder each."""
+    return Path.home() / ".claude" / "skills"
+
+
 def skills(names: Iterable[str]) -> dict[str, Path]:
     """Those of `names` that are folders in the operator's skills folder."""
-    folder = Path.home() / ".claude" / "skills"
+    folder = skills_folder()
     return {name: folder / name for name in names if (folder / name).is_dir()}
 
 

@@ -39,7 +39,7 @@ def refuse(cwd: Path, mode: WorkspaceMode, state: Path) -> Check | None:
     if not cwd.is_dir():
         return Check("workspace", False, f"{cwd} is not a folder", "choose another workspace")
     if is_private(cwd):
-        why = "your home folder, or above it: a bottle never gets that"
+        why = "your home folder or above it, which a bottle never gets"
         return Check("workspace", False, f"{cwd} is {why}", "start in a project folder, or without a workspace")
     real, own = cwd.resolve(), state.resolve()
     if real == own or own in real.parents or real in own.parents:

@@ -11,8 +11,18 @@ from backends.api import BackendError
 if TYPE_CHECKING:
     from libtmux import Pane
 
-SIZE = "62%"
+LEAST = 40  # columns that the dashboard keeps, or half of a window narrower than twice that
 FORMAT = "#{pane_id}\t#{@bottle}"
+
+
+def least(columns: int) -> int:
+    """The dashboard's least width in a window of so many columns."""
+    return min(LEAST, (columns - 1) // 2)
+
+
+def beside(columns: int) -> int:
+    """The columns of the pane that is split off: 62 % of them, as long as the dashboard keeps its least."""
+    return max(1, min(columns * 62 // 100, columns - 1 - least(columns)))
 
 
 @dataclass(slots=True)
@@ -28,9 +38,14 @@ class TmuxPanes:
     _own: Pane | None = None
 
     def shown(self) -> str:
-        """The bottle that the pane shows, "" when there is no pane."""
+        """The bottle that the pane shows, "" when there is none. A dashboard that was squeezed gets its width back."""
         found = self._find()
-        return found[1] if found else ""
+        if found is None:
+            return ""
+        window, own = self._widths()
+        if own < least(window):
+            self._tmux("resize-pane", "-t", self._pane().pane_id or "", "-x", str(least(window)))
+        return found[1]
 
     def show(self, slug: str, argv: Sequence[str], *, focus: bool) -> None:
         """The pane runs `argv`, and the keyboard goes there when `focus`."""
@@ -40,8 +55,9 @@ class TmuxPanes:
             pane = found[0]
             self._tmux("respawn-pane", "-k", "-c", self.cwd, "-t", pane, *argv)
         else:
-            size = ("-h", "-d", "-l", SIZE, "-c", self.cwd)
             own = self._pane().pane_id or ""
+            window, width = self._widths()
+            size = ("-h", "-d", "-l", str(beside(min(window, width))), "-c", self.cwd)
             pane = self._tmux("split-window", *size, "-P", "-F", "#{pane_id}", "-t", own, *argv)[0]
         self._tmux("set-option", "-p", "-t", pane, "@bottle", slug)
         if focus:
@@ -51,6 +67,12 @@ class TmuxPanes:
         """The pane goes, if there is one."""
         if found := self._find():
             self._tmux("kill-pane", "-t", found[0])
+
+    def _widths(self) -> tuple[int, int]:
+        """Columns of our window and of our pane."""
+        words = ("-p", "-t", self._pane().pane_id or "", "#{window_width} #{pane_width}")
+        window, pane = self._tmux("display-message", *words)[0].split()
+        return int(window), int(pane)
 
     def _find(self) -> tuple[str, str] | None:
         for row in self._tmux("list-panes", "-t", self._pane().pane_id or "", "-F", FORMAT):

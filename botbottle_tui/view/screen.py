@@ -8,7 +8,7 @@ import urwid
 
 from botbottle_tui.core.body import hint
 from botbottle_tui.core.effect import CheckPane, Enumerate, Launch, ReadActivity, Warm, label
-from botbottle_tui.core.model import Model
+from botbottle_tui.core.model import SMALLEST, Model
 from botbottle_tui.core.styled import Line, line, wrapped
 from botbottle_tui.core.text import age
 from botbottle_tui.view.dialogs import dialog
@@ -18,7 +18,6 @@ from botbottle_tui.view.rows import Rows, fixed
 WIDE = 120  # columns from which Activity stands beside the lists
 QUIET = (Enumerate, ReadActivity, CheckPane, Warm, Launch)  # said elsewhere, or not worth a word
 SLOW = 1.0
-SMALLEST = (24, 9)
 MOST_STATUS = 4
 
 
@@ -26,7 +25,7 @@ def screen(model: Model) -> Any:
     """A box widget for exactly `model.size`."""
     cols, rows = model.size
     if cols < SMALLEST[0] or rows < SMALLEST[1]:
-        return fixed([line("too small")])
+        return fixed(wrapped([line("too small: make room, or q quits")], max(1, cols)))
     told = status(model)
     room = max(3, rows - 1 - len(told))
     below = panes(model, room)

@@ -34,4 +34,4 @@ def plan(
     )
     assert not catalog.broken, catalog.broken
     spec = LaunchSpec(name, backend, cwd, workspace, command)
-    return make_plan(spec, catalog, slug=mint_slug(name), limits=limits, skills={})
+    return make_plan(spec, catalog, slug=mint_slug(name), limits=limits, skills={}, skills_folder=Path("/skills"))

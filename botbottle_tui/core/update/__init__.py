@@ -7,8 +7,10 @@ from typing import assert_never
 
 from botbottle_tui.core import msg as m
 from botbottle_tui.core.effect import CheckPane, Enumerate, LoadBackends, LoadCatalog, LoadLast, Warm
-from botbottle_tui.core.model import DashOptions, Model, Step, asked
+from botbottle_tui.core.model import DashOptions, Model, Step, asked, waiting_for
 from botbottle_tui.core.update import agents, cleanup, failed, home, keys, launch, work
+
+SQUEEZED = 40  # columns; below it the pane beside is asked to make room
 
 
 def start(options: DashOptions, now: float, size: tuple[int, int]) -> Step:
@@ -27,7 +29,9 @@ def update(model: Model, msg: m.Msg) -> Step:
         case m.KeyPressed(key):
             return keys.pressed(model, key)
         case m.Resized(cols, rows):
-            return keys.clamped(replace(model, size=(cols, rows))), ()
+            model = keys.clamped(replace(model, size=(cols, rows)))
+            squeezed = model.options.tmux and model.shown and cols < SQUEEZED and not waiting_for(model, CheckPane)
+            return asked(model, CheckPane()) if squeezed else (model, ())
         case m.Ticked(now):
             return agents.ticked(replace(model, now=now, ticks=model.ticks + 1))
         case m.Progressed(slug, line):

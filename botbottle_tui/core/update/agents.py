@@ -116,7 +116,8 @@ def stop_question(model: Model, slug: str, seq: int, changes: Changes | None, un
         )
         return Confirm(f"Stop {slug}?", (ends, about), choices, slug, seq)
     if not changes.files or changes.exported:
-        about = changes.note or ("Its changes were exported." if changes.files else "It changed nothing.")
+        done = "Its changes were brought out." if changes.files else "It changed nothing."
+        about = done if changes.compared else f"No copy: {changes.note}."
         return Confirm(f"Stop {slug}?", (ends, about), (Choice("y", "stop", keep),), slug, seq)
     about = f"{files(len(changes.files))} changed and not exported."
     choices = (

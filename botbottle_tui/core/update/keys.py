@@ -10,7 +10,7 @@ from botbottle_tui.core.effect import Apply, Quit, Stop
 from botbottle_tui.core.keymap import Action, Binding, key_name, resolve, typing
 from botbottle_tui.core.lists import activity, choose, items, picker_at, reselect, rows
 from botbottle_tui.core.lists import at as row_at
-from botbottle_tui.core.model import Model, Pane, Step, asked, pop, push, say, top
+from botbottle_tui.core.model import SMALLEST, Model, Pane, Step, asked, pop, push, say, top
 from botbottle_tui.core.overlay import (
     ChangesView,
     Choice,
@@ -31,6 +31,8 @@ FAR = 1_000_000
 
 def pressed(model: Model, key: str) -> Step:
     """A key, where the keys go now."""
+    if (model.size[0] < SMALLEST[0] or model.size[1] < SMALLEST[1]) and (key != "q" or model.overlays):
+        return model, ()  # nobody sees what it would do
     if key in ("begin paste", "end paste"):
         return replace(model, pasting=key == "begin paste"), ()
     if model.pasting and (not typing(model) or len(key) > 1):

@@ -57,7 +57,8 @@ def ask_apply(model: Model) -> Model:
     view = model.overlays[-1]
     if not isinstance(view, ChangesView) or view.changes is None:
         return model
-    lines = (f"{files(len(view.changes.files))} of {view.slug} will be changed in the folder that was copied.",)
+    where = view.changes.note.removeprefix("against ").partition(" as it was copied")[0]
+    lines = (f"{files(len(view.changes.files))} of {view.slug} will be changed, added or deleted in {where}.",)
     return push(model, Confirm("Apply the changes?", lines, (Choice("y", "apply", Apply(view.slug)),)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from backends.holder import wire
 from backends.holder.client import ClientError, request
 from backends.holder.socketpath import connect
+from tests.conftest import need
 from tests.unit.holder.tty import ENV, HOLDER, Held, Tty
 
 Hold = Callable[..., Held]
@@ -233,6 +235,8 @@ def test_only_the_active_clients_terminal_answers(hold: Hold) -> None:
 
 
 def test_a_program_of_the_full_screen_is_repainted(hold: Hold, tmp_path: Path) -> None:
+    if shutil.which("vim") is None:
+        need("vim", "vim is not installed")
     page = tmp_path / "page"
     page.write_text("\n".join(f"row {n} äöü 漢字 " + "x" * (n % 60) for n in range(200)))
     bottle = hold(["sh", "-c", f"echo before; vim -u NONE -N '+set nu cursorline syntax=c' '+syn on' {page}; sleep 60"])

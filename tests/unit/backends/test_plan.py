@@ -71,7 +71,7 @@ def test_what_cannot_be_planned_says_why() -> None:
     def attempt(catalog: Catalog, **more: object) -> str:
         spec = LaunchSpec("worker", "bubblewrap", Path("/"), WorkspaceMode.NONE, **more)  # type: ignore[arg-type]
         with pytest.raises(BackendError) as caught:
-            make_plan(spec, catalog, slug="worker-abcde", limits=LIMITS, skills={})
+            make_plan(spec, catalog, slug="worker-abcde", limits=LIMITS, skills={}, skills_folder=Path("/skills"))
         return f"{caught.value.message} ({caught.value.hint})"
 
     def catalog(agent: str) -> Catalog:
@@ -85,7 +85,9 @@ def test_what_cannot_be_planned_says_why() -> None:
 
     assert "bottle-dash init" in attempt(Catalog())
     assert "worker.md:2" in attempt(catalog("---\nbottle: nothing\n---\n"))
-    assert "skill tidy not found" in attempt(catalog("---\nbottle: box\nskills: [tidy]\n---\n"))
+    assert "skill tidy not found (skills are folders in /skills)" in attempt(
+        catalog("---\nbottle: box\nskills: [tidy]\n---\n")
+    )
     assert "no remote control" in attempt(catalog("---\nbottle: box\n---\n"), remote_control=True)
 
 

@@ -42,7 +42,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["start", "shell", "--"], 2, "no command after --"),
         (["list", "--", "x"], 2, "only start takes a command"),
         (["stop", "shell-aaaaa", "--yes"], 1, "no bottle shell-aaaaa"),
-        (["attach", "shell-aaaaa"], 2, "terminal"),
+        (["attach", "shell-aaaaa"], 1, "no bottle shell-aaaaa"),
         (["diff", "shell-aaaaa"], 1, "no bottle"),
         (["export", "shell-aaaaa"], 1, "no bottle"),
         (["apply", "shell-aaaaa"], 1, "no bottle"),
