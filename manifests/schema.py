@@ -76,7 +76,7 @@ BOTTLE: tuple[Key, ...] = (
 
 AGENT: tuple[Key, ...] = (
     Key("bottle", "text", "name of the bottle (of the HOME folder) that the agent runs in", required=True),
-    Key("skills", "list", "skills copied into the bottle", "`[]`"),
+    Key("skills", "list", "skills copied into the bottle, from `~/.claude/skills`", "`[]`"),
     Key("skills[]", "text", "name of a skill's folder"),
     *(Key(k, "any", "ignored, so that a subagent's file can be used") for k in ("name", "description")),
     *(Key(k, "any", "ignored, as `name` is") for k in ("model", "color", "memory")),
