@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from backends.api import WorkspaceMode
+from backends.api import LaunchSpec, WorkspaceMode
+from botbottle_tui.core import msg as m
 from botbottle_tui.core import refusals
+from botbottle_tui.core.effect import CheckPane
 from botbottle_tui.core.lists import default_spec, fresh_home
 from botbottle_tui.core.model import DashOptions
-from botbottle_tui.core.update import home, start
+from botbottle_tui.core.update import home, start, update
 from manifests.catalog import Catalog
 
 
@@ -28,3 +30,27 @@ def test_no_copy_of_the_home_folder_is_offered() -> None:
     assert default_spec(chosen).workspace is WorkspaceMode.COPY
     elsewhere, _ = start(DashOptions(cwd=Path("/home/me/project")), 0.0, (80, 24))
     assert default_spec(elsewhere).workspace is WorkspaceMode.COPY
+
+
+def test_nothing_is_done_that_nobody_sees() -> None:
+    model, _ = start(DashOptions(tmux=True), 0.0, (20, 24))
+    after, effects = update(model, m.KeyPressed("n"))
+    assert after.overlays == () and effects == ()
+    wide, _ = update(model, m.Resized(80, 24))
+    assert update(wide, m.KeyPressed("n"))[0].overlays != ()
+
+
+def test_a_squeezed_dashboard_asks_the_pane_beside_for_room() -> None:
+    model, _ = start(DashOptions(tmux=True), 0.0, (80, 24))
+    model = replace(model, shown="shell-aaaaa", in_flight=())
+    _, effects = update(model, m.Resized(25, 24))
+    assert [type(e) for e in effects] == [CheckPane]
+    assert update(model, m.Resized(60, 24))[1] == ()
+
+
+def test_a_mode_chosen_for_one_folder_is_no_default_for_another() -> None:
+    here, there = Path("/home/me/here"), Path("/home/me/there")
+    model, _ = start(DashOptions(cwd=here), 0.0, (80, 24))
+    model = replace(model, last=LaunchSpec("a", "fake", there, WorkspaceMode.BIND))
+    assert default_spec(model).workspace is WorkspaceMode.COPY
+    assert default_spec(replace(model, folder=there)).workspace is WorkspaceMode.BIND
