@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -30,7 +31,7 @@ class ResumeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """`evidence` is a glob below HOME that matches when there is a conversation to continue."""
+    """`evidence` is a glob below HOME that matches when there is a conversation to continue; "" when none is needed."""
 
     kind: ResumeKind = ResumeKind.NONE
     args: tuple[str, ...] = ()
@@ -89,6 +90,16 @@ def agent_argv(
     return argv
 
 
+def restart_argv(provider: Provider, *, has_prompt: bool, remote_control: bool = False) -> list[str]:
+    """The argv of an agent that is started again: it continues its conversation, or begins anew where there is none."""
+    resumed = agent_argv(provider, has_prompt=has_prompt, resume=True, remote_control=remote_control)
+    if not provider.resume.evidence:
+        return resumed
+    fresh = agent_argv(provider, has_prompt=has_prompt, remote_control=remote_control)
+    there = f'for f in "$HOME"/{provider.resume.evidence}; do [ -e "$f" ] && exec {shlex.join(resumed)}; done'
+    return ["sh", "-c", f"{there}; exec {shlex.join(fresh)}"]
+
+
 def _json(text: str) -> str:
     return text + "\n"
 
@@ -127,7 +138,7 @@ _CODEX = Provider(
     image="bot-bottle-codex:latest",
     prompt_mode=PromptMode.FIRST_MESSAGE,
     bypass_args=("--dangerously-bypass-approvals-and-sandbox",),
-    resume=Resume(ResumeKind.SUBCOMMAND, ("resume", "--last"), ".codex/sessions/**/*.jsonl"),
+    resume=Resume(ResumeKind.SUBCOMMAND, ("resume", "--last")),
     placeholder_env=MappingProxyType({"OPENAI_API_KEY": "egress-placeholder"}),
     env=MappingProxyType({"CODEX_CA_CERTIFICATE": "/etc/ssl/certs/ca-certificates.crt"}),
     home_files=MappingProxyType(

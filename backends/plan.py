@@ -7,7 +7,7 @@ import string
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent_image.providers import PROVIDERS, ProviderError, agent_argv
+from agent_image.providers import PROVIDERS, ProviderError, agent_argv, restart_argv
 from backends.api import BackendError, EnvVar, LaunchPlan, LaunchSpec, Limits, Token
 from backends.provision import home_files
 from manifests.catalog import AgentManifest, Bottle, Catalog
@@ -48,7 +48,7 @@ def make_plan(
     consent = _consent(agent, bottle)
     try:
         argv = agent_argv(provider, has_prompt=has_prompt, remote_control=spec.remote_control)
-        resume = agent_argv(provider, has_prompt=has_prompt, resume=True, remote_control=spec.remote_control)
+        resume = restart_argv(provider, has_prompt=has_prompt, remote_control=spec.remote_control)
     except ProviderError as error:
         raise BackendError(str(error), "leave --remote-control out") from None
     return LaunchPlan(

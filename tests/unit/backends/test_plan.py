@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_image.providers import PROVIDERS, ProviderError, agent_argv
+from agent_image.providers import PROVIDERS, ProviderError, agent_argv, restart_argv
 from backends.api import BackendError, LaunchSpec, WorkspaceMode
 from backends.plan import make_plan, mint_slug
 from backends.provision import agent_env, base_env, home_files, system_files
@@ -65,6 +65,22 @@ def test_argv_of_each_provider_and_its_resume() -> None:
     assert agent_argv(claude, has_prompt=False, remote_control=True)[-1] == "--remote-control"
     with pytest.raises(ProviderError, match="no remote control"):
         agent_argv(shell, has_prompt=False, remote_control=True)
+
+
+@pytest.mark.parametrize(("talked", "last"), [(True, "--continue"), (False, "/home/agent/.bot-bottle-prompt.txt")])
+def test_started_again_it_continues_what_there_is(tmp_path: Path, talked: bool, last: str) -> None:
+    program = tmp_path / "claude"
+    program.write_text('#!/bin/sh\nfor word; do :; done; echo "$word"\n')
+    program.chmod(0o755)
+    if talked:
+        (tmp_path / ".claude/projects/-home-agent-workspace").mkdir(parents=True)
+        (tmp_path / ".claude/projects/-home-agent-workspace/a.jsonl").touch()
+    env = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    argv = restart_argv(PROVIDERS["claude"], has_prompt=True)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=10)
+    assert done.stdout.strip() == last, done.stderr
+    assert restart_argv(PROVIDERS["codex"], has_prompt=True)[:3] == ["codex", "resume", "--last"]
+    assert restart_argv(PROVIDERS["shell"], has_prompt=True) == ["bash", "-l"]
 
 
 def test_what_cannot_be_planned_says_why() -> None:
