@@ -10,6 +10,7 @@ from botbottle_tui.core.effect import Enumerate, InitHome, LoadBackends, LoadCat
 from botbottle_tui.core.lists import agent_items, available, default_backend, default_spec, likely_agent
 from botbottle_tui.core.model import Model, Step, asked, note, pop, say, waiting_for
 from botbottle_tui.core.overlay import Picker
+from botbottle_tui.core.refusals import no_choice
 from botbottle_tui.core.update import launch
 from manifests.catalog import Catalog
 
@@ -43,11 +44,18 @@ def settle(model: Model) -> Step:
     """Sets the cursors that wait for an agent; asks once which one can start, when nothing was launched before."""
     cursor = likely_agent(model)
     if cursor:
+        waits = model.overlays[-1] if model.overlays else None
         overlays = tuple(
-            replace(o, cursor=cursor) if isinstance(o, Picker) and o.kind == "agent" and not o.cursor else o
+            replace(o, cursor=cursor, entered=False)
+            if isinstance(o, Picker) and o.kind == "agent" and not o.cursor
+            else o
             for o in model.overlays
         )
-        return replace(model, overlays=overlays), ()
+        model = replace(model, overlays=overlays)
+        now = overlays[-1] if overlays else None
+        if isinstance(waits, Picker) and waits.entered and isinstance(now, Picker) and not no_choice(model):
+            return launch.picked(model, now)
+        return model, ()
     known = model.catalog is not None and model.backends is not None and model.last_loaded
     whole = [i.key for i in agent_items(model) if not i.blocked][:SUGGESTED_FROM]
     if not known or not whole or waiting_for(model, Suggest):

@@ -44,8 +44,16 @@ def pressed(model: Model, key: str) -> Step:
             return typed(model, lambda text: text + key) if len(key) == 1 and key.isprintable() else (model, ())
         return say(model, f"{clean(key_name(key))} does nothing here; {_way_out(model)}"), ()
     if reason := binding.blocked(model):
-        return say(model, reason, error=True), ()
+        return say(_remembered(model, binding), reason, error=True), ()
     return act(model, binding, key)
+
+
+def _remembered(model: Model, binding: Binding) -> Model:
+    """An Enter that came before the agent picker knew where its cursor goes is not lost."""
+    match model.overlays:
+        case (*_, Picker(kind="agent", cursor="", filter="") as picker) if binding.action is Action.CHOOSE:
+            return top(model, replace(picker, entered=True))
+    return model
 
 
 def _way_out(model: Model) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from backends.api import LaunchSpec, WorkspaceMode
+from backends.api import BackendInfo, Check, LaunchSpec, WorkspaceMode
 from botbottle_tui.core import msg as m
 from botbottle_tui.core import refusals
-from botbottle_tui.core.effect import CheckPane
+from botbottle_tui.core.effect import CheckPane, Prepare
 from botbottle_tui.core.lists import default_spec, fresh_home
 from botbottle_tui.core.model import DashOptions
+from botbottle_tui.core.overlay import Picker, Preflight
 from botbottle_tui.core.update import home, start, update
-from manifests.catalog import Catalog
+from manifests.catalog import AgentManifest, Bottle, Catalog
 
 
 def test_n_right_after_i_waits_for_the_examples() -> None:
@@ -54,3 +55,20 @@ def test_a_mode_chosen_for_one_folder_is_no_default_for_another() -> None:
     model = replace(model, last=LaunchSpec("a", "fake", there, WorkspaceMode.BIND))
     assert default_spec(model).workspace is WorkspaceMode.COPY
     assert default_spec(replace(model, folder=there)).workspace is WorkspaceMode.BIND
+
+
+def test_an_enter_that_comes_early_is_taken_when_the_cursor_is_known() -> None:
+    path = Path("/m/x.md")
+    catalog = Catalog(
+        agents=(AgentManifest("shell", path, "home", "shell"),), bottles=(Bottle("shell", path, ("shell",)),)
+    )
+    backend = BackendInfo("fake", Check("fake", True, ""), "none")
+    model, _ = start(DashOptions(), 0.0, (80, 24))
+    model = replace(model, catalog=catalog, backends=(backend,), last_loaded=True, in_flight=())
+    model, _ = update(model, m.KeyPressed("n"))
+    model, _ = update(model, m.KeyPressed("enter"))
+    assert isinstance(model.overlays[-1], Picker) and model.overlays[-1].entered
+    model, effects = home.settle(replace(model, suggested="shell"))
+    assert isinstance(model.overlays[-1], Preflight) and [type(e) for e in effects] == [Prepare]
+    moved, _ = update(replace(model, overlays=()), m.KeyPressed("n"))
+    assert isinstance(moved.overlays[-1], Picker) and not moved.overlays[-1].entered
