@@ -15,8 +15,8 @@ PickerKind = Literal["agent", "backend", "workspace"]
 class Picker:
     """A list to choose from. `cursor` is the key of the row under it, "" until one is known.
 
-    `entered` says that Enter came before the cursor: it is taken as soon as that is known. `spec` holds what was chosen so
-    far; `options` is the flow that stops at every choice.
+    `entered` says that Enter came before the cursor: it is taken as soon as that is known. `spec` holds what was
+    chosen so far; `options` is the flow that stops at every choice.
     """
 
     kind: PickerKind
