@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 USAGE = """usage: python -I -m backends.holder attach SOCKET [--pane] [--detach-key ctrl-q|none]
@@ -91,6 +92,8 @@ def _run(path: str, command: list[str], resume: list[str]) -> int:
     from backends.holder.server import Holder, fixed
     from backends.holder.socketpath import bind
 
+    # Before anybody can see the socket, and take the holder for up: a hang-up never ends it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     listener = bind(path, 0o600)
     try:
         Holder(listener, fixed(command, resume), dict(os.environ), os.getuid()).run()
