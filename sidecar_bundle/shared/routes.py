@@ -91,6 +91,8 @@ def check_path(text: Any, key: str = "path_allowlist") -> str:
         raise RouteError(key, f"{text!r} must be an absolute path such as /v1/")
     if any(c in text for c in "?#%\\") or any(ord(c) <= 32 or ord(c) == 127 for c in text):
         raise RouteError(key, f"{text!r} must hold no ?, #, %, backslash, blank or control character")
+    if not text.isascii():
+        raise RouteError(key, f"{text!r} must be ASCII, as the path of a request is")
     if any(part in (".", "..") for part in text.split("/")) or "//" in text:
         raise RouteError(key, f"{text!r} must hold no '.', '..' or empty segment")
     return text

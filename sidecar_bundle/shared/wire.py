@@ -51,7 +51,9 @@ def send(sock: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = (
     """Sends the whole message on a blocking socket; `fds` travel with its first byte and stay open here."""
     data = encode(message)
     sent = socket.send_fds(sock, [data], list(fds)) if fds else sock.send(data)
-    sock.sendall(data[sent:])
+    if sent < len(data):
+        # Not with nothing: a peer that has answered and gone by now would make that an error.
+        sock.sendall(data[sent:])
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:

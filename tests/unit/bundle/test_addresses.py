@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar_bundle.egress.addresses import refusal
+from sidecar_bundle.shared.addresses import refusal
 
 REFUSED = [
     "0.0.0.0",

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sidecar_bundle.egress.activity_log import ActivityLog
 from sidecar_bundle.init.budget import BURST, RESUME, TRICKLE, Budget
 from sidecar_bundle.init.children import say
 from sidecar_bundle.shared.activity import MAX_TEXT, Activity, parse_activity
+from sidecar_bundle.shared.activity_log import ActivityLog
 
 GOOD: dict[str, Any] = {
     "time": 1.5,

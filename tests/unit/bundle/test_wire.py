@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from backends.holder import socketpath
-from sidecar_bundle.egress.activity_log import ActivityLog
 from sidecar_bundle.init import control
 from sidecar_bundle.shared import wire
 from sidecar_bundle.shared.activity import parse_activity
+from sidecar_bundle.shared.activity_log import ActivityLog
+from sidecar_bundle.shared.config import BundleConfig, dump_config
 
 
 def test_a_message_survives_any_cut() -> None:
@@ -63,12 +64,18 @@ def test_long_paths_work_and_the_socket_is_private(tmp_path: Path) -> None:
         ({"op": "configure"}, "config must be"),
         ({"op": "configure", "config": {"slug": "x"}}, "routes"),
         ({"op": "configure", "config": {"routes": [{"host": "1.2.3.4"}]}}, "routes name hosts"),
-        ({"op": "configure", "config": {"routes": [], "more": 1}}, "config must be"),
+        ({"op": "configure", "config": {"routes": [], "more": 1}}, "more is unknown"),
         ({"op": "configure", "config": {"routes": []}, "listen": "udp"}, "listen must be"),
-        ({"op": "secrets"}, "values must be"),
+        ({"op": "secrets"}, "must be given"),
+        ({"op": "secrets", "values": ["x"]}, "values must be"),
+        ({"op": "secrets", "keys": {"../up": "x"}}, "not a remote's"),
+        ({"op": "secrets", "protect": {"NAME": "s3cret\0"}}, "protect: a value"),
+        ({"op": "configure", "config": {"routes": []}, "listeners": ["nowhere"]}, "listeners must be"),
+        ({"op": "configure", "config": {"routes": []}, "listeners": ["egress"]}, "0 file descriptors"),
+        ({"op": "wait", "daemons": ["nothing"]}, "daemons must be"),
         ({"op": "secrets", "values": {"PATH": "x"}}, "EGRESS_TOKEN_<n>"),
         ({"op": "secrets", "values": {"EGRESS_TOKEN_0": "line\nbreak-s3cret"}}, "one line"),
-        ({"op": "secrets", "values": {"EGRESS_TOKEN_0": 7}}, "one line"),
+        ({"op": "secrets", "values": {"EGRESS_TOKEN_0": 7}}, "not text"),
         ({"op": "wait", "timeout": -1}, "timeout"),
         ({"op": "wait", "timeout": True}, "timeout"),
         ({"op": "wait", "timeout": float("nan")}, "timeout"),
@@ -89,7 +96,8 @@ def test_only_listening_sockets_are_taken() -> None:
             with pytest.raises(control.Refused, match="not a"):
                 control.parse(message, (fd,))
         request = control.parse(message, (listener.fileno(),))
-        assert request == control.Configure({"slug": "", "routes": []}, (listener.fileno(),), False)
+        config = dump_config(BundleConfig(""))
+        assert request == control.Configure(config, {"egress": listener.fileno()}, False)
     os.close(read)
     os.close(write)
 

@@ -1,4 +1,4 @@
-"""Which addresses egress may dial: public ones, and what a route's `ssrf_ip_allowlist` names."""
+"""Which addresses the bundle may dial: public ones, and what a route's `ssrf_ip_allowlist` names. Pure."""
 
 from __future__ import annotations
 
