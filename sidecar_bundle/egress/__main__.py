@@ -56,15 +56,16 @@ class Channel:
         return out
 
 
-async def _main(channel: Channel, make_server: Any) -> None:
+async def _main(channel: Channel, make_server: Any) -> int:
     import asyncio
     import signal
 
-    from sidecar_bundle.shared.routes import parse_routes
+    from sidecar_bundle.shared.config import parse_config
 
     loop = asyncio.get_running_loop()
     server: Server = make_server()
     over = asyncio.Event()
+    failed: list[Exception] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
 
@@ -72,23 +73,32 @@ async def _main(channel: Channel, make_server: Any) -> None:
         state, detail = server.state()
         channel.tell(event="state", state=state, detail=detail, serial=serial)
 
+    def take(message: dict[str, Any], sockets: list[socket.socket]) -> None:
+        if "values" in message:
+            server.gate.protect_values(message["values"], message.get("protect", {}))
+        if "config" in message:
+            server.configure(parse_config(message["config"]))
+            names = message.get("listeners", [layout.EGRESS] * len(sockets))
+            named = {name: [s for n, s in zip(names, sockets, strict=False) if n == name] for name in names}
+            try:
+                server.serve(named, message.get("tcp"))
+            except OSError as error:
+                server.fault = f"cannot listen: {error.strerror or error}"
+        report(int(message.get("serial", 0)))
+
     def on_message() -> None:
-        messages = channel.read()
+        try:
+            messages = channel.read()
+            for message, sockets in messages or ():
+                take(message, sockets)
+        except Exception as error:
+            # Half of the new rules may be in force: a fresh egress gets them whole.
+            sys.stderr.write(f"what init says cannot be taken, so egress ends: {type(error).__name__}\n")
+            failed.append(error)
+            messages = None
         if messages is None:
             loop.remove_reader(channel.fileno())
             over.set()
-            return
-        for message, sockets in messages:
-            if "values" in message:
-                server.gate.values.update(message["values"])
-            if "config" in message:
-                config = message["config"]
-                server.gate.configure_bottle(str(config.get("slug", "")), parse_routes({"routes": config["routes"]}))
-                try:
-                    server.serve(sockets, message.get("tcp"))
-                except OSError as error:
-                    server.fault = f"cannot listen: {error.strerror or error}"
-            report(int(message.get("serial", 0)))
 
     loop.add_reader(channel.fileno(), on_message)
     report(0)
@@ -96,10 +106,11 @@ async def _main(channel: Channel, make_server: Any) -> None:
     gc.enable()
     await over.wait()
     await server.close()
+    return 1 if failed else 0
 
 
 def main() -> int:
-    """Runs until SIGTERM or the end of init; 0 then."""
+    """Runs until SIGTERM or the end of init; 0 then, and 1 after what it could not take."""
     os.umask(0o077)
     channel = Channel(layout.CHANNEL_FD)
     os.set_inheritable(layout.CHANNEL_FD, False)
@@ -117,9 +128,10 @@ def main() -> int:
     from sidecar_bundle.egress.serve import Server
 
     upstream_ca = os.environ.get(layout.UPSTREAM_CA_ENV) or None
+    answers = os.environ.get(layout.ANSWERS_ENV) or str(Path(state, layout.ANSWERS_FOLDER))
+    dialer = os.environ.get(layout.DIALER_ENV, "")
     with asyncio.Runner(loop_factory=EgressLoop) as runner:
-        runner.run(_main(channel, lambda: Server(state, folder, upstream_ca)))
-    return 0
+        return runner.run(_main(channel, lambda: Server(state, folder, upstream_ca, answers, dialer)))
 
 
 if __name__ == "__main__":

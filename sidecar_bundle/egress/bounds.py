@@ -1,13 +1,16 @@
 """Bounds on what mitmproxy would gather whole, however large: a WebSocket message, a TLS client hello."""
 
-# mypy: disable-error-code="misc,no-any-return"
+# mypy: disable-error-code="misc,no-any-return,import-not-found,method-assign"
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from typing import Any
 
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import tls, websocket
+from wsproto import ConnectionState
+from wsproto.events import CloseConnection
 
 from sidecar_bundle.egress.pace import Report, host_of
 
@@ -21,9 +24,42 @@ class WebSocket(websocket.WebsocketLayer):
 
     report: Report
 
+    def start(self, event: Any) -> Iterator[Any]:
+        """As mitmproxy's; what the agent puts into pings and the like is looked at as messages are."""
+        yield from super().start(event)
+        control, given = self.flow.metadata.get("control"), self.client_ws.events
+
+        def screened() -> Iterator[Any]:
+            for one in given():
+                data = bytes(getattr(one, "payload", b"")) or (getattr(one, "reason", None) or "").encode()
+                if data and not control(data):
+                    self.flow.metadata["ended"] = True
+                    return
+                yield one
+
+        if control:
+            self.client_ws.events = screened
+
+    _handle_event = start
+
     def relay_messages(self, event: Any) -> Iterator[Any]:
-        """As mitmproxy's."""
-        yield from super().relay_messages(event)
+        """As mitmproxy's, until a message must not pass: then both sides are told and the connection ends."""
+        relay = super().relay_messages(event)
+        reply: Any = None
+        with contextlib.suppress(StopIteration):
+            while not self.flow.metadata.get("ended"):
+                reply = yield relay.send(reply)
+        if self.flow.metadata.get("ended"):
+            relay.close()
+            policy = CloseConnection(1008, "a message was refused")
+            for side in (self.server_ws, self.client_ws):
+                if side.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+                    yield side.send2(policy)
+                yield commands.CloseConnection(side.conn)
+            yield websocket.WebsocketEndHook(self.flow)
+            self.flow.live = False
+            self._handle_event = self.done
+            return
         for side in (self.client_ws, self.server_ws):
             fragments = side.frame_buf
             if len(fragments) > MAX_FRAGMENTS or sum(map(len, fragments)) > MAX_MESSAGE:

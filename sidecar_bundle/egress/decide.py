@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from sidecar_bundle.egress.credentials import carries_header, in_body, in_protocols, in_query
 from sidecar_bundle.egress.target import canonical, is_git_push, is_ip, path_allowed, path_trick, split_port
 from sidecar_bundle.shared.layout import INTROSPECTION_HOST
 from sidecar_bundle.shared.routes import Route, RouteAuth, dump_routes, find_route
@@ -177,6 +178,12 @@ def _on_route(bottle: str, route: Route, slots: Collection[str], request: Reques
 def _allow(route: Route, request: Request) -> Decision:
     unwanted = STRIPPED | REWRITING if route.path_allowlist else STRIPPED
     strip = {name.lower() for name, _ in request.headers if name.lower().replace("_", "-") in unwanted}
+    if route.auth:
+        if foreign := in_query(request.path.partition("?")[2]):
+            return _foreign(route, f"query parameter {shown(foreign, 40)}")
+        if foreign := in_protocols(" ".join(request.all("sec-websocket-protocol"))):
+            return _foreign(route, f"header {foreign}")
+        strip |= {name.lower() for name, _ in request.headers if carries_header(name)}
     tokens = {t.strip().lower() for value in request.all("connection") for t in value.split(",")} - {""}
     upgrade = [value.strip().lower() for value in request.all("upgrade")]
     # `Connection: Authorization` would make the next hop drop what egress wrote.
@@ -188,6 +195,19 @@ def _allow(route: Route, request: Request) -> Decision:
     elif upgrade or tokens - _CONNECTION:
         strip |= {"upgrade", "connection", "http2-settings"}
     return Allow(route, frozenset(strip), route.auth)
+
+
+def decide_body(route: Route, content_type: str, body: bytes) -> Refuse | None:
+    """Whether a whole and decoded body is refused: at a host with a credential of the bottle's only that one passes."""
+    foreign = in_body(content_type, body) if route.auth else ""
+    return _foreign(route, f"body field {shown(foreign, 40)}") if foreign else None
+
+
+def _foreign(route: Route, where: str) -> Refuse:
+    return Refuse(
+        f"another key for {route.host} is not allowed ({where}): only the bottle's credential passes there",
+        "leave the key out, egress adds the bottle's",
+    )
 
 
 def _malformed(request: Request) -> str:
@@ -204,7 +224,7 @@ def _malformed(request: Request) -> str:
         return f"header name {shown(bad, 60)!r}"
     if (bad := next((name for name, value in request.headers if _CONTROL.search(value)), None)) is not None:
         return f"header {shown(bad, 60)} holds a control character"
-    if names.count("host") > 1 or names.count("content-length") > 1 or names.count("transfer-encoding") > 1:
+    if any(names.count(one) > 1 for one in ("host", "content-length", "transfer-encoding", "content-type")):
         return "a header that must stand once stands twice"
     if "content-length" in names and "transfer-encoding" in names:
         return "both Content-Length and Transfer-Encoding"

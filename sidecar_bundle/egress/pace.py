@@ -193,8 +193,17 @@ def host_of(layer: Any) -> str:
 _gates: weakref.WeakKeyDictionary[Any, asyncio.Event] = weakref.WeakKeyDictionary()
 
 
+_outer: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def carried(inner: Any, outer: Any) -> None:
+    """A connection inside a tunnel: to hold it is to hold the one that carries it."""
+    _outer[inner] = outer
+
+
 def hold(connection: Any, on: bool) -> None:
     """Stops or resumes all reading from a connection: for HTTP/1, which carries one exchange at a time."""
+    connection = _outer.get(connection, connection)
     if on or connection in _gates:
         gate = _gates.setdefault(connection, asyncio.Event())
         (gate.clear if on else gate.set)()

@@ -5,20 +5,29 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 import logging
 import socket
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar_bundle.egress.activity_log import ActivityLog
+from sidecar_bundle.egress.ask import Inbox
+from sidecar_bundle.egress.ca import ensure_pipelock_ca
 from sidecar_bundle.egress.decide import shown
 from sidecar_bundle.egress.dial import EgressLoop
 from sidecar_bundle.egress.exhausted import end_if_exhausted
+from sidecar_bundle.egress.outlets import Outlets
+from sidecar_bundle.shared import layout
+from sidecar_bundle.shared.activity_log import ActivityLog
+from sidecar_bundle.shared.config import BundleConfig
+from sidecar_bundle.shared.routes import find_route
 
 MAX_CONNECTIONS = 512
+# Where pipelock's connections arrive when it has no network of its own.
+_OUTLETS = {"outlet-https": 443, "outlet-http": 80}
 
 
 def _skip_unused_addons() -> None:
@@ -37,8 +46,9 @@ from mitmproxy import master, options  # noqa: E402
 from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig  # noqa: E402
 from mitmproxy.proxy.mode_servers import ServerInstance  # noqa: E402
 
-from sidecar_bundle.egress import stream  # noqa: E402
+from sidecar_bundle.egress import chain, stream  # noqa: E402
 from sidecar_bundle.egress.addon import Gate  # noqa: E402
+from sidecar_bundle.egress.answers import Answers  # noqa: E402
 
 
 class _Named:
@@ -70,24 +80,49 @@ class _Quiet(logging.Handler):
         sys.stderr.write(f"{record.levelname.lower()}: {text}{' (' + kind + ')' if kind else ''}\n")
 
 
+def _direct(addons: Sequence[Any]) -> Callable[[Any], Awaitable[None]]:
+    # mitmproxy's own asks every addon for every hook, and then again for one that tells of the first.
+    calls: dict[str, list[Callable[..., Any]]] = {}
+
+    async def handle(hook: Any) -> None:
+        if hook.name not in calls:
+            found = (getattr(addon, hook.name, None) for addon in addons)
+            calls[hook.name] = [call for call in found if callable(call)]
+        for call in calls[hook.name]:
+            try:
+                rest = call(*hook.args())
+                if inspect.isawaitable(rest):
+                    await rest
+            except Exception:
+                logging.getLogger(__name__).exception("hook %s failed", hook.name)
+
+    return handle
+
+
 class Server:
     """The proxy of one bottle. Must be made inside a running `EgressLoop`; serves nothing until told."""
 
-    def __init__(self, state: str, ca_folder: str, upstream_ca: str | None) -> None:
+    def __init__(self, state: str, ca_folder: str, upstream_ca: str | None, answers: str, dialer: str = "") -> None:
         logging.getLogger().addHandler(_Quiet(logging.WARNING))
         loop = asyncio.get_running_loop()
         assert isinstance(loop, EgressLoop)
-        self.gate = Gate(ActivityLog(state))
-        stream.install(self.gate.broken)
-        loop.allowlist = self.gate.networks
+        self.gate = Gate(ActivityLog(state), Inbox(Path(state, layout.QUEUE_FOLDER), Path(answers)), self._end)
+        # With no value to look for yet; what is large about the engine is there when they come.
+        self.gate.protect_values({}, {})
+        told = Answers(self.gate, self._handler)
+        stream.install(told.broken)
+        loop.allowlist, loop.dialer = self.gate.networks, dialer
+        self._outlets = Outlets(self._known, loop.dial, lambda host, why: told.broken(host, 0, why))
         self.fault = ""
         self._servers: list[asyncio.AbstractServer] = []
         self._starting: set[asyncio.Task[None]] = set()
         self._count = self._serial = 0
         self._configured = self._listening = False
         master_ = master.Master(options.Options())
-        proxy = proxyserver.Proxyserver()
-        master_.addons.add(core.Core(), proxy, next_layer.NextLayer(), tlsconfig.TlsConfig(), self.gate)
+        proxy = self._proxy = proxyserver.Proxyserver()
+        addons = (core.Core(), proxy, next_layer.NextLayer(), tlsconfig.TlsConfig(), self.gate, told)
+        master_.addons.add(*addons)
+        master_.addons.handle_lifecycle = _direct(addons)
         master_.options.update(
             confdir=ca_folder,
             server=False,
@@ -96,7 +131,7 @@ class Server:
             http3=False,
             upstream_cert=False,
             ssl_insecure=False,
-            ssl_verify_upstream_trusted_ca=upstream_ca,
+            ssl_verify_upstream_trusted_ca=chain.trust(ca_folder, upstream_ca, ensure_pipelock_ca(ca_folder)),
         )
         master_.addons.get("tlsconfig").configure({"confdir"})
         proxy.is_running = True
@@ -112,23 +147,47 @@ class Server:
         missing = self.gate.missing()
         return ("needs-credentials", " ".join(missing)) if missing else ("ready", "")
 
-    def serve(self, sockets: Sequence[socket.socket], tcp: Sequence[Any] | None) -> None:
-        """Accepts from `sockets` (given ones replace those before), or from a port `(host, port)` of its own."""
-        if not sockets and not self._listening and tcp:
+    def _known(self, host: str) -> bool:
+        return find_route(self.gate.routes, host) is not None
+
+    def _handler(self, client: Any) -> Any:
+        return self._proxy.connections.get(client.id)
+
+    def _end(self, client: Any) -> None:
+        handler = self._handler(client)
+        # A connection that is ending by itself has no transport any more.
+        if handler and client in handler.transports:
+            handler.close_connection(client)
+
+    def configure(self, config: BundleConfig) -> None:
+        """New rules, in force at once: also for what is open."""
+        self.gate.configure_bottle(config.slug, config.routes, layout.PIPELOCK in config.daemons)
+        self._outlets.drop()
+
+    def serve(self, sockets: Mapping[str, Sequence[socket.socket]], tcp: Sequence[Any] | None) -> None:
+        """Accepts from `sockets`, by name (they replace earlier ones), or from a port `(host, port)` of its own."""
+        given = list(sockets.get(layout.EGRESS, ()))
+        if not given and not self._listening and tcp:
             host, port = str(tcp[0]), int(tcp[1])
             dual = not host and socket.has_dualstack_ipv6()
             family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
-            sockets = [socket.create_server((host, port), family=family, dualstack_ipv6=dual, backlog=256)]
-        if sockets:
+            given = [socket.create_server((host, port), family=family, dualstack_ipv6=dual, backlog=256)]
+        if given:
             self._listening = True
             old, self._servers = self._servers, []
             for server in old:
                 server.close()
-            for sock in sockets:
-                task = asyncio.get_running_loop().create_task(self._accept(sock))
-                self._starting.add(task)
-                task.add_done_callback(self._starting.discard)
+            for sock in given:
+                self._start(self._accept(sock))
+        ports = {port: sock for name, port in _OUTLETS.items() for sock in sockets.get(name, ())}
+        if dns := sockets.get("outlet-dns"):
+            self._start(self._outlets.serve(dns[0], ports))
         self.fault, self._configured = "", True
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
 
     async def _accept(self, sock: socket.socket) -> None:
         start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
@@ -150,4 +209,5 @@ class Server:
         """Stops accepting and ends open connections."""
         for server in self._servers:
             server.close()
+        self._outlets.close()
         self.gate.log.close()

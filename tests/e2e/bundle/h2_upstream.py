@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import ssl
@@ -23,6 +24,13 @@ def serve(sock: ssl.SSLSocket) -> None:
         _http1(sock)
 
 
+def _echo(seen: dict[str, Any]) -> bytes:
+    # A credential that came back would be cut off by egress.
+    if credential := seen["headers"].get("authorization"):
+        seen["headers"]["authorization"] = hashlib.sha256(credential.encode()).hexdigest()
+    return json.dumps(seen).encode()
+
+
 def _http1(sock: ssl.SSLSocket) -> None:
     reader = sock.makefile("rb")
     reader.readline()
@@ -31,7 +39,7 @@ def _http1(sock: ssl.SSLSocket) -> None:
         name, _, value = line.decode().partition(":")
         headers[name.lower()] = value.strip()
     received = len(reader.read(int(headers.get("content-length", 0))))
-    body = json.dumps({"headers": headers, "received": received, "http2": False}).encode()
+    body = _echo({"headers": headers, "received": received, "http2": False})
     sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
@@ -60,7 +68,7 @@ def _http2(sock: ssl.SSLSocket) -> None:
                     connection.send_headers(event.stream_id, [(":status", "200")])
                     unsent[event.stream_id] = int(size) * 1024 * 1024
                     continue
-                body = json.dumps(seen[event.stream_id]).encode()
+                body = _echo(seen[event.stream_id])
                 connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/json")])
                 connection.send_data(event.stream_id, body, end_stream=True)
 

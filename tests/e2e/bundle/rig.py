@@ -64,10 +64,12 @@ class Bundle:
     def ask(self, **message: Any) -> dict[str, Any]:
         """One request on the control socket."""
         fds = [self.listener.fileno()] if message.pop("with_listener", False) and self.listener else []
+        fds += [sock.fileno() for sock in message.pop("sockets", ())]
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(30)
             sock.connect(str(self.folder / "control"))
-            socket.send_fds(sock, [json.dumps(message).encode() + b"\n"], fds)
+            data = json.dumps(message).encode() + b"\n"
+            sock.sendall(data[socket.send_fds(sock, [data], fds) :])
             answer = json.loads(sock.makefile().readline())
         assert isinstance(answer, dict)
         return answer
@@ -87,9 +89,18 @@ class Bundle:
 
     @property
     def egress_pid(self) -> int:
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(children[0]) if children else 0
+        return self.pid_of("egress")
+
+    def pid_of(self, daemon: str) -> int:
+        """The daemon's process, found by its script; 0 while there is none."""
+        own = self.process.pid
+        part = f"/sidecar_bundle/{daemon.replace('-', '')}/__main__.py".encode()
+        for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                argv = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if part in argv or b"/broken_rules.py" in argv:
+                    return int(pid)
+        return 0
 
     def peak_rss(self) -> int:
         """The highest memory of egress so far, in MiB."""
@@ -137,9 +148,9 @@ class Bundle:
 
 @contextlib.contextmanager
 def bundle(
-    python: str, env: Mapping[str, str] | None = None, script: Path = INIT, listen: bool = True
+    python: str, env: Mapping[str, str] | None = None, script: Path = INIT, listen: bool = True, daemons: str = "egress"
 ) -> Iterator[Bundle]:
-    """A bundle that has answered `hello`; it and its folder are gone afterwards."""
+    """A bundle of those daemons (a list with commas) that has answered `hello`; all of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="bundle-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         read, write = os.pipe()
@@ -149,6 +160,7 @@ def bundle(
             "BOT_BOTTLE_STATE": name,
             "BOT_BOTTLE_CONTROL": f"{name}/control",
             "BOT_BOTTLE_LIFELINE_FD": str(read),
+            "BOT_BOTTLE_SIDECAR_DAEMONS": daemons,
             **(env or {}),
         }
         log = stack.enter_context((folder / "log").open("wb"))
