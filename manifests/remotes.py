@@ -102,12 +102,12 @@ def _remote(doc: Document, entry: Node, host: str, dotted: str) -> GitRemote:
         except (RouteError, ValueError):
             message = f"must be a host name and its IP address, not {extra_host!r}: {node.text!r}"
             raise doc.error(node.line, f"{dotted}.ExtraHosts.{extra_host}", message) from None
-    user, port, path = parts
-    return GitRemote(host, name, upstream, user, port, path, identity, known, tuple(extra))
+    user, ssh_host, port, path = parts
+    return GitRemote(host, ssh_host, name, upstream, user, port, path, identity, known, tuple(extra))
 
 
-def _upstream(text: str) -> tuple[str, int, str] | None:
-    """User (`git` if none is given), port and path, or None."""
+def _upstream(text: str) -> tuple[str, str, int, str] | None:
+    """User (`git` if none is given), host, port and path, or None."""
     if ssh := _SSH.match(text):
         user, host, port, path = ssh[1] or "git", _host(ssh[2]), int(ssh[3] or 22), ssh[4]
     elif scp := _SCP.match(text):
@@ -116,7 +116,7 @@ def _upstream(text: str) -> tuple[str, int, str] | None:
         return None
     if not host or not 0 < port < 65536 or not _PATH.match(path) or ".." in path.split("/"):
         return None
-    return user, port, path
+    return user, host, port, path
 
 
 def _host(text: str) -> str:

@@ -1,0 +1,292 @@
+"""Serves the mirrors of one bottle to its agent: a thread per connection, `git daemon` behind a checked request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sidecar_bundle.gitgate import hook, request, scan
+from sidecar_bundle.gitgate.mirror import Mirror, Update, git_env
+from sidecar_bundle.gitgate.own import Scanners
+from sidecar_bundle.gitgate.run import Failed, kill_group, wait
+from sidecar_bundle.shared.visible import visible
+
+MAX_CONNECTIONS = 16
+REQUEST_SECONDS = 10.0
+IDLE_SECONDS = 60
+FETCHING_SECONDS = 600.0
+# A push until its last byte is here; it comes from the same machine.
+RECEIVING_SECONDS = 180.0
+JUDGING_SECONDS = 450.0
+MAX_QUESTION = 4 * 1024 * 1024
+
+
+def say(text: str) -> None:
+    """A line for the bundle's log."""
+    sys.stderr.write(visible(text, keep="") + "\n")
+    sys.stderr.flush()
+
+
+@dataclass
+class Connection:
+    """One client: what it asked for, how long it may still take, and whether it holds the mirror's lock."""
+
+    mirror: Mirror
+    deadline: float
+    fetch_fault: str = ""
+    holds: bool = False
+    judged: bool = False
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def release(self) -> None:
+        """The mirror's refs follow the upstream, or never will."""
+        with self.guard:
+            if self.holds:
+                self.holds = False
+                self.mirror.lock.release()
+
+
+class Server:
+    """The bottle's mirrors and clients. `state` is git's part of the bundle's private state."""
+
+    def __init__(self, state: Path, sockets: Path, scanners: Scanners) -> None:
+        self._state = state
+        self._socket = str(sockets / "hook")
+        self._env = git_env(state)
+        self._scanners = scanners
+        self._mirrors: dict[str, Mirror] = {}
+        self._connections: dict[str, Connection] = {}
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._judges = threading.BoundedSemaphore(2)
+        self._export = state / "export"
+        self._export.mkdir(exist_ok=True)
+        self.hooks = state / "hooks"
+        self._write_hooks()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self._socket)
+        self._listener.listen(64)
+        threading.Thread(target=self._answer_hooks, daemon=True).start()
+
+    def _write_hooks(self) -> None:
+        self.hooks.mkdir(exist_ok=True)
+        script = Path(__file__).with_name("hook.py")
+        for name in ("pre-receive", "post-receive"):
+            path = self.hooks / name
+            quoted = " ".join("'" + part.replace("'", "'\\''") + "'" for part in (sys.executable, "-I", str(script)))
+            path.write_text(f"#!/bin/sh\nexec {quoted} {name}\n")
+            path.chmod(0o700)
+
+    def serve(self, mirrors: Mapping[str, Mirror]) -> None:
+        """From now on exactly these remotes, by name."""
+        self._mirrors = dict(mirrors)
+        wanted = {f"{name}{end}": m for name, m in mirrors.items() for end in (".git", "=", "=.git")}
+        for link in self._export.iterdir():
+            link.unlink()
+        for name, mirror in wanted.items():
+            (self._export / name).symlink_to(mirror.path)
+
+    def accept(self, listener: socket.socket) -> None:
+        """Takes a client from a listening socket that has one."""
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=self._guarded, args=(client,), daemon=True).start()
+
+    def close(self) -> None:
+        """Ends every client's processes."""
+        for process in list(self._processes):
+            kill_group(process)
+
+    def _guarded(self, client: socket.socket) -> None:
+        with client:
+            client.setblocking(True)
+            if not self._room.acquire(blocking=False):
+                _refuse(client, f"more than {MAX_CONNECTIONS} git connections at once; try again")
+                return
+            try:
+                self._client(client)
+            except (Failed, request.Refused) as error:
+                _refuse(client, str(error))
+            except OSError as error:
+                _refuse(client, f"the gate failed: {error.strerror or type(error).__name__}")
+            finally:
+                self._room.release()
+
+    def _client(self, client: socket.socket) -> None:
+        asked = request.parse(_peek(client), {name: m.remote for name, m in self._mirrors.items()})
+        mirror = self._mirrors[asked.remote.name]
+        connection = Connection(mirror, 0.0)
+        try:
+            mirror.fetch()
+        except Failed as error:
+            if asked.service == "upload-pack":
+                say(f"fetch from {mirror.remote.name}: {error}")
+                raise Failed(f"{mirror.remote.name} cannot be fetched, and nothing older is served: {error}") from None
+            # A push is scanned first, also when it cannot be forwarded afterwards.
+            connection.fetch_fault = str(error)
+        limit = FETCHING_SECONDS if asked.service == "upload-pack" else RECEIVING_SECONDS
+        connection.deadline = time.monotonic() + limit
+        name = secrets.token_hex(16)
+        self._connections[name] = connection
+        try:
+            self._run(client, connection, {hook.CONNECTION_ENV: name, hook.SOCKET_ENV: self._socket})
+        finally:
+            connection.release()
+            del self._connections[name]
+
+    def _run(self, client: socket.socket, connection: Connection, env: Mapping[str, str]) -> None:
+        argv = ["git", "daemon", "--inetd", "--export-all", f"--base-path={self._export}"]
+        argv += ["--enable=receive-pack", "--disable=upload-archive", "--informative-errors", "--log-destination=none"]
+        argv += [f"--timeout={IDLE_SECONDS}", f"--init-timeout={REQUEST_SECONDS:.0f}", str(self._export)]
+        process = subprocess.Popen(
+            argv,
+            stdin=client.fileno(),
+            stdout=client.fileno(),
+            stderr=subprocess.DEVNULL,
+            env={**self._env, **env},
+            cwd=str(self._export),
+            start_new_session=True,
+        )
+        self._processes.add(process)
+        try:
+            while not wait(process, 1.0) and time.monotonic() < connection.deadline:
+                pass
+        finally:
+            kill_group(process)
+            self._processes.discard(process)
+
+    def _answer_hooks(self) -> None:
+        while True:
+            try:
+                line, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer_hook, args=(line,), daemon=True).start()
+
+    def _answer_hook(self, line: socket.socket) -> None:
+        def tell(**answer: Any) -> None:
+            # A client that is gone changes nothing: what was forwarded is forwarded.
+            with contextlib.suppress(OSError):
+                line.sendall(json.dumps(answer).encode() + b"\n")
+
+        with line:
+            line.settimeout(30)
+            try:
+                with line.makefile("rb") as lines:
+                    question = json.loads(lines.readline(MAX_QUESTION))
+                connection = self._connections[question["connection"]]
+                if question["hook"] == "post-receive":
+                    connection.release()
+                    tell(exit=0)
+                    return
+                updates = [Update(*map(str, row)) for row in question["updates"]]
+                given = question["quarantine"]
+                quarantine = {name: str(given[name]) for name in hook.QUARANTINE if name in given}
+                taken = self._judge(connection, updates, quarantine, lambda text: tell(say=text))
+                tell(exit=0 if taken else 1)
+            except Exception as error:
+                # The hook turns the end of the line into a no; only what kind of mistake it was is said.
+                say(f"a question of the hook was not answered: {type(error).__name__}")
+
+    def _judge(self, connection: Connection, updates: list[Update], quarantine: Mapping[str, str], tell: Any) -> bool:
+        """Whether the push was scanned, found clean and forwarded."""
+        connection.deadline = time.monotonic() + JUDGING_SECONDS
+        remote = connection.mirror.remote
+        if connection.judged or not _inside(quarantine, connection.mirror.path):
+            tell("push rejected: this is not how git asks")
+            return False
+        connection.judged = True
+        push = scan.Push(connection.mirror, updates, quarantine, self._scanners)
+        try:
+            if not self._judges.acquire(timeout=scan.SECONDS):
+                raise Failed("too many pushes at once; push again")
+            try:
+                leaks = push.leaks()
+            finally:
+                self._judges.release()
+        except Failed as error:
+            say(f"push to {remote.name} rejected: {error}")
+            tell(f"push rejected, nothing was sent: {error}")
+            return False
+        if leaks:
+            rules = ", ".join(sorted({leak.rule for leak in leaks}))
+            say(f"push to {remote.name} rejected: {len(leaks)} findings ({rules[:300]})")
+            for text in scan.explain(leaks, self._scanners.name):
+                tell(text)
+            if self._scanners.alone:
+                tell(self._scanners.detail)
+            return False
+        if self._scanners.alone:
+            tell(f"scanned clean, but {self._scanners.detail}")
+        return self._forward(connection, updates, quarantine, push.found.commits, tell)
+
+    def _forward(
+        self, connection: Connection, updates: list[Update], quarantine: Mapping[str, str], commits: int, tell: Any
+    ) -> bool:
+        mirror, remote = connection.mirror, connection.mirror.remote
+        try:
+            if connection.fetch_fault:
+                raise Failed(connection.fetch_fault)
+            mirror.forward(updates, quarantine, lambda text: tell(f"{remote.host}: {text}"))
+        except Failed as error:
+            say(f"push to {remote.name} not forwarded: {error}")
+            tell(f"push not forwarded, nothing changed: {error}")
+            return False
+        with connection.guard:
+            connection.holds = True
+        say(f"push to {remote.name} forwarded: {len(updates)} refs, {commits} commits")
+        tell(f"forwarded to {remote.upstream}")
+        return True
+
+
+def _inside(quarantine: Mapping[str, str], path: Path) -> bool:
+    """Whether the objects of the push lie where this mirror's git puts them. A push that only deletes has none."""
+    own = os.path.realpath(path / "objects")
+    return all(os.path.realpath(place).startswith(own) for place in quarantine.values())
+
+
+def _peek(client: socket.socket) -> bytes:
+    """The request, which stays for git to read. Raises `Refused` when none comes in time."""
+    until = time.monotonic() + REQUEST_SECONDS
+
+    def ready(size: int) -> bytes:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        while len(data := client.recv(size, socket.MSG_PEEK) if poll.poll(50) else b"") < size:
+            if time.monotonic() > until:
+                raise request.Refused("no request came")
+            if poll.poll(0) and not client.recv(1, socket.MSG_PEEK):
+                raise request.Refused("no request came")
+        return data
+
+    try:
+        return ready(request.length(ready(4)))
+    finally:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+def _refuse(client: socket.socket, reason: str) -> None:
+    """Tells the client why, in a way that it shows."""
+    with contextlib.suppress(OSError):
+        client.settimeout(2.0)
+        client.sendall(request.error_packet(reason))
+        client.shutdown(socket.SHUT_WR)
+        # What was sent and not read would turn the end into a reset, which swallows the reason.
+        for _ in range(64):
+            if not client.recv(65536):
+                break
