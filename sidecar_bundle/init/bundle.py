@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar_bundle.init import control, supervisor
+from sidecar_bundle.init import control, routes_file, supervisor
 from sidecar_bundle.init.children import Child, say, spawn
 from sidecar_bundle.init.peer import Peer
+from sidecar_bundle.init.told import Told
 from sidecar_bundle.shared import layout, wire
 
 SETTLED = ("ready", "needs-credentials")
 
 
 class Bundle:
-    """Keeps configuration, listeners and secrets in memory, so that a restarted daemon gets them again."""
+    """Runs `commands` by name, in that order. What it is told stays in memory, for daemons that start again."""
 
-    def __init__(self, scripts: Mapping[str, str], names: tuple[str, ...], env: Mapping[str, str]) -> None:
-        self._scripts = scripts
-        self._secrets = {k: v for k, v in env.items() if k.startswith(layout.TOKEN_PREFIX)}
+    def __init__(self, commands: Mapping[str, Sequence[str]], env: Mapping[str, str]) -> None:
+        self._commands = commands
+        tokens = {k: v for k, v in env.items() if k.startswith(layout.TOKEN_PREFIX)}
         # SSLKEYLOGFILE would make egress write its TLS keys to a file.
         hidden = ("SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE")
-        self._env = {k: v for k, v in env.items() if not k.startswith(layout.TOKEN_PREFIX) and k not in hidden}
-        self._supervisor = supervisor.Supervisor(names)
+        self._env = {k: v for k, v in env.items() if k not in tokens and k not in hidden}
+        self._told = Told(tokens, env.get(layout.LISTEN_HOST_ENV, ""))
+        self._supervisor = supervisor.Supervisor(tuple(commands))
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, Child] = {}
         self._peers: list[Peer] = []
-        self._config: dict[str, Any] | None = None
-        self._listeners: tuple[int, ...] = ()
-        self._tcp = False
         self._ca = ""
         self._exit: int | None = None
 
@@ -54,7 +52,9 @@ class Bundle:
             self._on(lifeline, lambda: self._lifeline(lifeline))
         while self._exit is None:
             for key, _events in self._selector.select(self._pause()):
-                key.data()
+                # One call may end what another of the same moment is about, and its number may serve anew.
+                if self._selector.get_map().get(key.fd) == key:
+                    key.data()
             now = time.monotonic()
             self._do(self._supervisor.tick(now))
             self._answer_waits(now)
@@ -66,15 +66,15 @@ class Bundle:
         """Configures from the routes file where there is one (a container's); errors keep what was in force."""
         path = self._env.get(layout.ROUTES_ENV, layout.DEFAULT_ROUTES)
         try:
-            raw = json.loads(Path(path).read_bytes())
-            config = control.check_config({"slug": self._env.get(layout.SLUG_ENV, ""), "routes": raw["routes"]})
-        except FileNotFoundError:
+            config = routes_file.read(path, self._env.get(layout.SLUG_ENV, ""), self._supervisor.kept())
+            if config is None:
+                return
+            control.check_daemons(config, self._supervisor.kept())
+        except control.Refused as error:
+            say(str(error))
             return
-        except (OSError, ValueError, KeyError, TypeError, control.Refused) as error:
-            say(f"cannot use {path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-            return
-        self._config, self._tcp = config, not self._listeners
-        self._push("egress")
+        self._told.use_file(config)
+        self._renew(config)
 
     def _on(self, fd: int, call: Callable[[], None]) -> None:
         self._selector.register(fd, selectors.EVENT_READ, call)
@@ -82,8 +82,6 @@ class Bundle:
     def _pause(self) -> float | None:
         times = [t for t in (self._supervisor.deadline(), *(p.wait_until for p in self._peers)) if t is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
-
-    # Signals and children.
 
     def _watch_signals(self) -> None:
         read, write = socket.socketpair()
@@ -102,7 +100,7 @@ class Bundle:
             elif number == signal.SIGHUP:
                 self._reload()
             elif number == signal.SIGUSR1:
-                self._do(self._supervisor.restart("pipelock", time.monotonic()))
+                self._do(self._supervisor.restart(layout.PIPELOCK, time.monotonic()))
         self._reap()
 
     def _reap(self) -> None:
@@ -141,47 +139,61 @@ class Bundle:
 
     def _spawn(self, name: str) -> None:
         try:
-            child = self._children[name] = spawn(name, self._scripts[name], self._env)
+            child = self._children[name] = spawn(name, self._commands[name], self._env)
         except OSError as error:
             say(f"cannot start {name}: {error.strerror}")
             self._do(self._supervisor.died(name, 127, time.monotonic()))
             return
         self._on(child.output, lambda: self._relay(child))
-        self._on(child.channel.fileno(), lambda: self._heard(child))
+        self._on(child.channel.fileno(), lambda: self._line(child))
         self._push(name)
 
     def _relay(self, child: Child) -> None:
         if not child.relay():
             self._selector.unregister(child.output)
 
-    def _heard(self, child: Child) -> None:
+    def _line(self, child: Child) -> None:
         messages = child.heard()
-        if not messages:
+        if messages is None:
             self._selector.unregister(child.channel.fileno())
-        for message in messages:
-            if message.get("event") == "ca":
+        for message in messages or ():
+            if message.get("event") == "state" and child.name == layout.EGRESS:
+                self._do(self._supervisor.release(time.monotonic()))
+            if message.get("event") == "ca" and child.name == layout.EGRESS:
                 self._ca = str(message.get("pem", ""))
                 self._answer_hellos()
             elif message.get("event") == "state" and message.get("serial") == child.asked:
                 # An answer to an earlier push says nothing of the latest.
                 child.state, child.detail = str(message.get("state", "")), str(message.get("detail", ""))
+        self._send(child)
 
     def _push(self, name: str) -> None:
         child = self._children.get(name)
-        if child is None or name != "egress" or self._config is None:
+        if child is None or self._told.config is None:
             return
-        tcp = [self._env.get(layout.LISTEN_HOST_ENV, ""), layout.EGRESS_PORT] if self._tcp else None
         # Whatever it said before no longer holds; it says so again when it has taken this.
-        child.state, child.detail, child.asked = "starting", "", child.asked + 1
-        fresh = self._listeners if child.listeners != self._listeners else ()
-        child.listeners = self._listeners
-        child.tell({"config": self._config, "values": self._secrets, "tcp": tcp, "serial": child.asked}, fresh)
+        child.state, child.detail, child.asked, child.stale = "starting", "", child.asked + 1, True
+        self._send(child)
 
-    def _reload(self) -> None:
-        self.load_routes_file()
-        self._push("egress")
+    def _send(self, child: Child) -> None:
+        child.flush()
+        if child.stale and not child.unsent:
+            child.tell(self._told.message(child.name), self._told.sockets(child.name))
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if child.stale or child.unsent else 0)
+        key = self._selector.get_map().get(child.channel.fileno())
+        if key and key.events != events:
+            self._selector.modify(key.fd, events, key.data)
+
+    def _renew(self, config: Mapping[str, Any]) -> None:
+        self._do(self._supervisor.keep(config["daemons"], time.monotonic()))
+        for name in self._supervisor.kept():
+            self._push(name)
 
     # Control connections.
+
+    def _reload(self) -> None:
+        self._push(layout.EGRESS)
+        self.load_routes_file()
 
     def _lifeline(self, fd: int) -> None:
         if os.read(fd, 4096):
@@ -235,17 +247,22 @@ class Bundle:
             case control.Simple("health"):
                 peer.answer(self._health())
                 return
-            case control.Wait(timeout):
-                peer.wait_until = now + timeout
+            case control.Wait(timeout, daemons):
+                peer.wait_until, peer.wait_for = now + timeout, daemons
                 return
-            case control.Configure(config, listeners, tcp):
-                self._configure(config, listeners, tcp)
-            case control.Secrets(values):
-                self._secrets |= values
-                self._push("egress")
+            case control.Configure(config):
+                control.check_daemons(config, self._supervisor.kept())
+                self._told.configure(request)
+                self._renew(config)
+            case control.Secrets():
+                self._told.learn(request)
+                for name in self._supervisor.kept():
+                    if name != layout.SUPERVISE:
+                        self._push(name)
             case control.Restart(name):
-                if name not in self._supervisor.daemons:
-                    raise control.Refused(f"no daemon {name[:40]!r} here (running: {' '.join(self._supervisor.names)})")
+                kept = self._supervisor.kept()
+                if name not in kept:
+                    raise control.Refused(f"no daemon {name[:40]!r} here (running: {' '.join(kept)})")
                 self._do(self._supervisor.restart(name, now))
             case control.Simple("reload"):
                 self._reload()
@@ -255,30 +272,20 @@ class Bundle:
                 return
         peer.answer({"ok": True})
 
-    def _configure(self, config: dict[str, Any], listeners: tuple[int, ...], tcp: bool) -> None:
-        if not listeners and not self._listeners and not tcp and not self._tcp:
-            raise control.Refused('configure: no listening socket came along, and listen is not "tcp"')
-        if listeners:
-            for fd in self._listeners:
-                os.close(fd)
-            self._listeners = listeners
-        self._config, self._tcp = config, tcp or (self._tcp and not listeners)
-        self._push("egress")
-
     def _health(self) -> dict[str, Any]:
         daemons = {}
-        for name, life in self._supervisor.daemons.items():
-            child = self._children.get(name)
-            state, detail = (child.state, child.detail) if child else ("backoff", f"ended with {life.code}")
+        for name in self._supervisor.kept():
+            life, child = self._supervisor.daemons[name], self._children.get(name)
+            state, detail = (child.state, child.detail) if child else life.absent()
             if self._supervisor.stopping:
                 state = "dead"
-            daemons[name] = {"state": state, "detail": detail, "restarts": life.restarts}
+            daemons[name] = {"state": state, "detail": detail, "restarts": max(life.restarts, 0)}
         return {"ok": True, "daemons": daemons}
 
     def _answer_hellos(self) -> None:
-        egress = "egress" in self._supervisor.names
-        failed = egress and not self._ca and "egress" not in self._children
-        if egress and not self._ca and not failed:
+        lacking = layout.EGRESS in self._supervisor.kept() and not self._ca
+        failed = lacking and layout.EGRESS not in self._children
+        if lacking and not failed:
             return
         for peer in self._peers:
             if peer.wants_hello:
@@ -287,12 +294,13 @@ class Bundle:
                 peer.answer({"ok": False, "error": "egress does not start: see the bundle's log"} if failed else ok)
 
     def _answer_waits(self, now: float) -> None:
-        if not any(peer.wait_until is not None for peer in self._peers):
+        if not (waiting := [peer for peer in self._peers if peer.wait_until is not None]):
             return
         health = self._health()
-        wanted = (*SETTLED, *(() if self._config else ("unconfigured",)))
-        settled = all(d["state"] in wanted for d in health["daemons"].values())
-        for peer in self._peers:
-            if peer.wait_until is not None and (settled or peer.wait_until <= now):
+        wanted = (*SETTLED, *(() if self._told.config else ("unconfigured",)))
+        unsettled = {name for name, daemon in health["daemons"].items() if daemon["state"] not in wanted}
+        for peer in waiting:
+            missing = unsettled if peer.wait_for is None else unsettled.intersection(peer.wait_for)
+            if not missing or (peer.wait_until or 0.0) <= now:
                 peer.wait_until = None
                 peer.answer(health)

@@ -6,10 +6,10 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +58,11 @@ class Child:
     decoder: wire.Decoder = field(default_factory=wire.Decoder)
     state: str = "starting"
     detail: str = ""
-    listeners: tuple[int, ...] = ()
+    sockets: dict[str, socket.socket] = field(default_factory=dict)
     asked: int = 0
+    # There is news for it; and the rest of a message that did not fit.
+    stale: bool = False
+    unsent: bytes = b""
     _rest: bytes = b""
 
     def relay(self) -> bool:
@@ -76,19 +79,44 @@ class Child:
         self._rest = self._rest[-MAX_OUTPUT_LINE:]
         return bool(data)
 
-    def tell(self, message: Mapping[str, Any], fds: tuple[int, ...] = ()) -> None:
-        """A message on the private line; a child that is gone is noticed by its death."""
-        try:
-            wire.send(self.channel, {**message, "fds": len(fds)}, fds)
-        except OSError:
-            return
+    def tell(self, message: Mapping[str, Any], sockets: Mapping[str, socket.socket]) -> None:
+        """Sends the message and those sockets that it does not have yet, or stays `stale`; never waits.
 
-    def heard(self) -> list[dict[str, Any]]:
-        """Messages of the child; none when its line has ended or is broken."""
+        A child that is gone is noticed by its death.
+        """
+        fresh = {name: sock for name, sock in sockets.items() if self.sockets.get(name) is not sock}
+        listeners, fds = list(fresh), [sock.fileno() for sock in fresh.values()]
+        data = wire.encode({**message, "listeners": listeners, "fds": len(fds), "serial": self.asked})
         try:
-            return self.decoder.feed(self.channel.recv(65536, socket.MSG_DONTWAIT))
-        except (OSError, wire.WireError):
+            # Not by send_fds, which ignores flags.
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            sent = self.channel.sendmsg([data], rights, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(data)
+        self.stale, self.sockets, self.unsent = False, dict(sockets), data[sent:]
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends on with what did not fit."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[self.channel.send(self.unsent, socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.unsent = b""
+
+    def heard(self) -> list[dict[str, Any]] | None:
+        """Messages of the child that have arrived; None when its line has ended or is broken."""
+        try:
+            data = self.channel.recv(65536, socket.MSG_DONTWAIT)
+            return self.decoder.feed(data) if data else None
+        except BlockingIOError:
             return []
+        except (OSError, wire.WireError):
+            return None
 
     def close(self) -> None:
         """Gives back what init holds of a dead child."""
@@ -96,16 +124,15 @@ class Child:
         self.channel.close()
 
 
-def spawn(name: str, script: str, env: Mapping[str, str]) -> Child:
-    """Starts `script` with this interpreter in isolated mode: no standard input, the private line on fd 3."""
+def spawn(name: str, argv: Sequence[str], env: Mapping[str, str]) -> Child:
+    """Starts the command: no standard input, the private line on fd 3."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(5.0)
     read, write = os.pipe()
     os.set_blocking(read, False)
     try:
         pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", script],
+            argv[0],
+            list(argv),
             dict(env),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -13,12 +13,13 @@ from sidecar_bundle.shared import wire
 
 @dataclass
 class Peer:
-    """`wait_until` is when a pending `wait` is answered at the latest, on the monotonic clock."""
+    """`wait_until` is when a pending `wait` for the daemons `wait_for` is answered at the latest (monotonic clock)."""
 
     sock: socket.socket
     decoder: wire.Decoder = field(default_factory=wire.Decoder)
     fds: list[int] = field(default_factory=list)
     wait_until: float | None = None
+    wait_for: tuple[str, ...] | None = None
     wants_hello: bool = False
 
     def answer(self, message: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ GRACE = 8.0
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 10.0
 STABLE = 30.0
+PATIENCE = 2.0
 ASKED = 128 + 15
 
 
@@ -63,6 +64,11 @@ class _Daemon:
     due: float = 0.0
     kill_at: float | None = None
     wanted: bool = False
+    dropped: bool = False
+
+    def absent(self) -> tuple[str, str]:
+        """State and detail while no process of it runs; `restarts` is -1 until its first start."""
+        return ("starting", "") if self.restarts < 0 else ("backoff", f"ended with {self.code}")
 
 
 @dataclass
@@ -74,14 +80,27 @@ class Supervisor:
     daemons: dict[str, _Daemon] = field(default_factory=dict)
 
     def start(self, now: float) -> list[Action]:
-        """Starts every daemon; with none, init idles."""
-        self.daemons = {name: _Daemon(since=now) for name in self.names}
-        return [Spawn(name) for name in self.names] or [Note("no daemons selected")]
+        """Starts the first daemon; the others when it serves (`release`), or soon: it is what a launch waits for."""
+        if not self.names:
+            return [Note("no daemons selected")]
+        self.daemons = {name: _Daemon("waiting", due=now + PATIENCE, restarts=-1) for name in self.names}
+        self.daemons[self.names[0]] = _Daemon(since=now)
+        return [Spawn(self.names[0])]
+
+    def release(self, now: float) -> list[Action]:
+        """Starts those that have not been started yet."""
+        for daemon in self.daemons.values():
+            if daemon.restarts < 0:
+                daemon.due = now
+        return self.tick(now)
 
     def died(self, name: str, code: int, now: float) -> list[Action]:
         """A child is gone; `code` is 128+n for signal n. It comes back after a pause that grows; others live on."""
         daemon = self.daemons[name]
         daemon.code, daemon.kill_at = code, None
+        if daemon.dropped:
+            del self.daemons[name]
+            return self._exit_if_over() if self.stopping else []
         if self.stopping:
             # One that was asked to end before it could listen for that has not failed.
             daemon.life, daemon.code = "over", 0 if code == ASKED else code
@@ -94,13 +113,30 @@ class Supervisor:
     def restart(self, name: str, now: float) -> list[Action]:
         """Ends a daemon so that it starts anew at once; nothing for an unknown name or while stopping."""
         daemon = self.daemons.get(name)
-        if daemon is None or self.stopping:
+        if daemon is None or daemon.dropped or self.stopping:
             return []
         if daemon.life == "waiting":
             daemon.due = now
             return self.tick(now)
         daemon.wanted, daemon.kill_at = True, now + GRACE
         return [Terminate(name)]
+
+    def keep(self, names: Sequence[str], now: float) -> list[Action]:
+        """Ends all other daemons for good: they neither come back nor count any more."""
+        actions: list[Action] = []
+        for name, daemon in list(self.daemons.items()):
+            if name in names or daemon.dropped or self.stopping:
+                continue
+            if daemon.life == "running":
+                daemon.dropped, daemon.kill_at = True, now + GRACE
+                actions.append(Terminate(name))
+            else:
+                del self.daemons[name]
+        return actions
+
+    def kept(self) -> tuple[str, ...]:
+        """The daemons that count, in start order."""
+        return tuple(name for name in self.names if name in self.daemons and not self.daemons[name].dropped)
 
     def stop(self, now: float) -> list[Action]:
         """SIGTERM to all; what is left after the grace gets SIGKILL. A second stop changes nothing."""

@@ -7,6 +7,7 @@ import pytest
 from sidecar_bundle.init.supervisor import (
     GRACE,
     MAX_BACKOFF,
+    PATIENCE,
     Action,
     Exit,
     Note,
@@ -21,7 +22,9 @@ KNOWN = ("egress", "pipelock", "supervise")
 
 def started(*names: str) -> Supervisor:
     supervisor = Supervisor(names)
-    assert supervisor.start(0.0) == [Spawn(n) for n in names]
+    # The first, and when it serves the others.
+    assert supervisor.start(0.0) == [Spawn(names[0])]
+    assert supervisor.release(0.0) == [Spawn(n) for n in names[1:]]
     return supervisor
 
 
@@ -49,6 +52,16 @@ def test_with_nothing_selected_it_idles() -> None:
     assert supervisor.start(0.0) == [Note("no daemons selected")]
     assert supervisor.deadline() is None
     assert supervisor.stop(1.0) == [Exit(0)]
+
+
+def test_the_others_start_soon_also_without_the_first() -> None:
+    supervisor = Supervisor(KNOWN)
+    supervisor.start(0.0)
+    assert supervisor.daemons["pipelock"].absent() == ("starting", "")
+    assert supervisor.deadline() == PATIENCE
+    assert supervisor.tick(PATIENCE) == [Spawn("pipelock"), Spawn("supervise")]
+    assert supervisor.release(PATIENCE) == []
+    assert {d.restarts for d in supervisor.daemons.values()} == {0}
 
 
 def test_a_dead_child_comes_back_after_a_growing_pause_and_others_live() -> None:
@@ -125,3 +138,24 @@ def test_restart_of_one_that_hangs_kills_it() -> None:
     supervisor.restart("egress", 5.0)
     assert supervisor.tick(5.0 + GRACE) == [Terminate("egress", hard=True)]
     assert but_notes(supervisor.died("egress", 137, 14.0)) == [Spawn("egress")]
+
+
+def test_what_is_not_kept_ends_for_good() -> None:
+    supervisor = started("egress", "pipelock", "supervise")
+    supervisor.died("pipelock", 3, 1.0)
+    assert supervisor.keep(["egress"], 1.01) == [Terminate("supervise")]
+    assert supervisor.kept() == ("egress",)
+    assert supervisor.tick(1.01 + GRACE) == [Terminate("supervise", hard=True)]
+    assert supervisor.died("supervise", 137, 10.0) == []
+    assert supervisor.deadline() is None
+    assert supervisor.restart("supervise", 11.0) == supervisor.restart("pipelock", 11.0) == []
+    assert supervisor.stop(12.0) == [Terminate("egress")]
+    assert supervisor.died("egress", 0, 12.1) == [Exit(0)]
+
+
+def test_one_that_still_ends_is_waited_for_but_does_not_count() -> None:
+    supervisor = started("egress", "supervise")
+    supervisor.keep(["egress"], 1.0)
+    supervisor.stop(1.1)
+    assert supervisor.died("egress", 0, 1.2) == []
+    assert supervisor.died("supervise", 9, 1.3) == [Exit(0)]
