@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from agent_image.providers import Provider
-from sidecar_bundle.shared.routes import Route
+from backends.launchplan import EnvVar as EnvVar
+from backends.launchplan import GeneratedFile as GeneratedFile
+from backends.launchplan import Identity as Identity
+from backends.launchplan import LaunchPlan as LaunchPlan
+from backends.launchplan import LaunchSpec as LaunchSpec
+from backends.launchplan import Limits as Limits
+from backends.launchplan import Token as Token
+from backends.launchplan import Values as Values
+from backends.launchplan import WorkspaceMode as WorkspaceMode
+from sidecar_bundle.shared.config import BundleConfig
+from sidecar_bundle.shared.proposal import Proposal
 
 SCHEMA = 1
 
@@ -55,120 +64,28 @@ class Check:
     warn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedFile:
-    """A file rendered before any I/O. `path` is absolute inside the bottle; `mode` its permission bits.
-
-    `binary` stands for `text` where the content is no text.
-    """
-
-    path: str
-    text: str
-    mode: int = 0o644
-    binary: bytes = b""
-
-    @property
-    def content(self) -> bytes:
-        """What is written."""
-        return self.binary or self.text.encode()
-
-
-class WorkspaceMode(Enum):
-    """How the operator's folder appears inside."""
-
-    COPY = "copy"
-    BIND = "bind"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchSpec:
-    """What the operator chose. `command` not empty means one-shot: run that instead of the agent, keep nothing."""
-
-    agent: str
-    backend: str
-    cwd: Path
-    workspace: WorkspaceMode = WorkspaceMode.COPY
-    command: tuple[str, ...] = ()
-    remote_control: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EnvVar:
-    """One variable of the agent. `text` is the literal, the host variable's name, or the question to ask.
-
-    Kinds: `literal`; `host` (`${NAME}`); `secret` (`?text`); `placeholder` (looks like a credential, is none, hidden
-    in the preflight). Values of `host` and `secret` never stand in a plan.
-    """
-
-    name: str
-    kind: Literal["literal", "host", "secret", "placeholder"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A credential that egress injects: its slot and the host variable that holds it (`token_ref`)."""
-
-    slot: str
-    host_var: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one bottle: bytes of memory, number of processes, open files a process, bytes of each tmpfs."""
-
-    memory: int
-    pids: int
-    files: int
-    tmpfs: int
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """Everything resolved, without effects and without a secret's value.
-
-    `needs_consent` says why a person must agree, and may not be passed over by a script: a repository's agent that
-    takes the place of one of theirs, or their credentials.
-    """
-
-    slug: str
-    agent: str
-    agent_source: str
-    bottles: tuple[str, ...]
-    provider: Provider
-    backend: str
-    argv: tuple[str, ...]
-    resume_argv: tuple[str, ...]
-    cwd: Path
-    workspace: WorkspaceMode
-    routes: tuple[Route, ...]
-    tokens: tuple[Token, ...]
-    env: tuple[EnvVar, ...]
-    skills: tuple[Path, ...]
-    files: tuple[GeneratedFile, ...]
-    git_remotes: tuple[str, ...]
-    supervise: bool
-    limits: Limits
-    one_shot: bool = False
-    notes: tuple[str, ...] = ()
-    needs_consent: str = ""
-
-    @property
-    def daemons(self) -> tuple[str, ...]:
-        """The sidecars that this bottle runs."""
-        return ("egress",)
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Values of secrets, for the process that needs them only: env by variable name, tokens by slot. Never shown."""
-
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
 AgentState = Literal["starting", "running", "done", "error", "lost", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One daemon of a bundle as its init sees it.
+
+    States: starting, unconfigured, needs-credentials, ready, backoff, dead. `restarts` counts its returns.
+    """
+
+    daemon: str
+    state: str
+    detail: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Where proposals of a bottle are found and its answers go. `queue` is the bundle's own: untrusted."""
+
+    queue: Path
+    answers: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +99,7 @@ class Agent:
     started: float
     services: tuple[str, ...] = ()
     detail: str = ""
+    health: tuple[Health, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +169,53 @@ class Changes:
     compared: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A proposal that waits for the operator, of the bottle `slug`; `error` says why its last apply failed."""
+
+    slug: str
+    proposal: Proposal
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others."""
+        return self.slug, self.proposal.id
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a decision or an edit would change: `diff` is its effect ("": none), `refused` why it cannot be done.
+
+    `seen` stands for everything that was compared: a decision that carries it is refused once any of that changed.
+    `text` is what can be edited, `note` a word on the effect, `file` the manifest that would be written.
+    """
+
+    diff: str = ""
+    seen: str = ""
+    refused: str = ""
+    text: str = ""
+    note: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The operator's answer to a proposal. `text` is the request as they changed it, `seen` what they looked at.
+
+    `manifest` is `seen` of the manifest's own preview, for an approval that is to last.
+    """
+
+    slug: str
+    id: str
+    action: Literal["approve", "reject"]
+    seen: str = ""
+    text: str = ""
+    reason: str = ""
+    answer: str = ""
+    manifest: str = ""
+
+
 class Backend(Protocol):
     """One way to realise bottles. Methods may block for seconds; none prints, none raises but `BackendError`.
 
@@ -289,6 +254,26 @@ class Backend(Protocol):
 
     def activity_path(self, slug: str) -> Path | None:
         """The file that the bottle's egress writes its decisions to; untrusted: open it without following links."""
+        ...
+
+    def exchange(self, slug: str) -> Exchange | None:
+        """Where the bottle's proposals and answers are; None when it is not live."""
+        ...
+
+    def configure(self, slug: str, config: BundleConfig) -> None:
+        """New rules for the running bundle; they hold when this returns, also for connections that are open."""
+        ...
+
+    def supply(self, slug: str, values: Values) -> None:
+        """New or refreshed credentials for the running bundle."""
+        ...
+
+    def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
+        """Another image for the agent, its workspace and transcript kept (`Capability.REBUILD`)."""
+        ...
+
+    def programs(self) -> Mapping[str, str]:
+        """The optional programs (`pipelock`, `gitleaks`) that this backend's bundles have: name to path or version."""
         ...
 
     def warm(self) -> None:

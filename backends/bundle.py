@@ -1,35 +1,42 @@
-"""The host's side of a sidecar bundle: what it is configured with, and requests on its control socket."""
+"""The host's side of a sidecar bundle: requests on its control socket, and what they answer as values."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backends.api import BackendError, LaunchPlan
+from backends.api import BackendError, Health, Values
 from backends.holder import socketpath
-from sidecar_bundle.shared.routes import dump_routes
+from sidecar_bundle.shared import layout, wire
+from sidecar_bundle.shared.config import BundleConfig, dump_config
 
 READY_TIMEOUT = 20.0  # seconds for a cold start on a slow machine
-
-
-def config(plan: LaunchPlan) -> dict[str, Any]:
-    """What egress is told of a bottle; names of secrets only."""
-    return {"slug": plan.slug, **dump_routes(plan.routes)}
+HEALTH_TIMEOUT = 0.3  # seconds; a row must not wait for a bundle that hangs
+# Without these nothing gets out; the others' sockets keep callers waiting until they are up.
+AWAITED = (layout.EGRESS, layout.PIPELOCK)
 
 
 def request(path: Path, message: Mapping[str, Any], fds: Sequence[int] = (), timeout: float = 10.0) -> dict[str, Any]:
     """One request to the bundle behind `path`. Raises `OSError` when nobody answers, `BackendError` on a refusal."""
-    with socketpath.connect(str(path)) as sock:
-        sock.settimeout(timeout)
-        socket.send_fds(sock, [json.dumps(message).encode() + b"\n"], list(fds))
-        with sock.makefile("r", encoding="utf-8") as reader:
-            line = reader.readline()
-    if not line:
-        raise ConnectionResetError("the bundle closed the connection")
-    answer: dict[str, Any] = json.loads(line)
+    deadline = time.monotonic() + timeout
+    decoder, answers = wire.Decoder(), list[dict[str, Any]]()
+    with socketpath.connect(str(path), timeout) as sock:
+        wire.send(sock, message, fds)
+        while not answers:
+            # For the whole answer: a bundle that is not sound may send it one byte at a time, or without an end.
+            sock.settimeout(max(0.001, deadline - time.monotonic()))
+            data = sock.recv(65536)
+            if not data:
+                raise ConnectionResetError("the bundle closed the connection")
+            try:
+                answers = decoder.feed(data)
+            except wire.WireError as error:
+                raise ConnectionAbortedError(f"the bundle's answer cannot be read: {error}") from None
+    answer = answers[0]
     if not answer.get("ok"):
         raise BackendError(f"the sidecar bundle refused: {answer.get('error', 'no reason given')}")
     return answer
@@ -40,18 +47,63 @@ def ca_of(path: Path) -> str:
     return str(request(path, {"op": "hello"})["ca"])
 
 
-def supply(path: Path, tokens: Mapping[str, str]) -> None:
-    """Hands credentials to a running bundle: slot -> value, over its private socket only."""
-    if tokens:
-        request(path, {"op": "secrets", "values": dict(tokens)})
+def configure(path: Path, config: BundleConfig) -> None:
+    """New rules for a running bundle; returns when the daemons that decide have taken them."""
+    request(path, {"op": "configure", "config": dump_config(config)})
+    wait_ready(path, config.daemons)
 
 
-def wait_ready(path: Path, timeout: float = READY_TIMEOUT) -> None:
-    """Returns when every configured daemon is ready; `BackendError` names the one that is not."""
-    answer = request(path, {"op": "wait", "timeout": timeout}, timeout=timeout + 5)
-    for name, health in answer["daemons"].items():
-        if health["state"] not in ("ready", "needs-credentials"):
+def supply(path: Path, values: Values) -> None:
+    """Hands secrets to a running bundle, over its private socket only, and a line to the operator's SSH agent."""
+    message = {"values": dict(values.tokens), "protect": dict(values.protect), "keys": dict(values.keys)}
+    message = {key: given for key, given in message.items() if given}
+    if not message and not values.agent:
+        return
+    with contextlib.ExitStack() as stack:
+        fds = [stack.enter_context(_ssh_agent(values.agent)).fileno()] if values.agent else []
+        request(path, {"op": "secrets", **message}, fds)
+
+
+def _ssh_agent(path: str) -> socket.socket:
+    try:
+        return socketpath.connect(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BackendError(
+            f"the SSH agent at {path} does not answer: {reason}", "start it, or name a key file"
+        ) from None
+
+
+def wait_ready(path: Path, daemons: Sequence[str], timeout: float = READY_TIMEOUT) -> None:
+    """Returns when those of `daemons` that let anything out are ready; `BackendError` names the one that is not."""
+    names = [name for name in AWAITED if name in daemons]
+    answer = request(path, {"op": "wait", "timeout": timeout, "daemons": names}, timeout=timeout + 5)
+    for one in _health(answer):
+        if one.daemon in names and one.state not in ("ready", "needs-credentials"):
             raise BackendError(
-                f"{name} is not ready after {timeout:.0f} s: {health['state']} {health.get('detail', '')}".rstrip(),
+                f"{one.daemon} is not ready after {timeout:.0f} s: {one.state} {one.detail}".rstrip(),
                 "bottle-dash doctor",
             )
+
+
+def health(path: Path, timeout: float = HEALTH_TIMEOUT) -> tuple[Health, ...]:
+    """Each daemon's health; a row `bundle` that says so when nobody answers in time. Never raises."""
+    try:
+        return _health(request(path, {"op": "health"}, timeout=timeout))
+    except (OSError, BackendError):
+        return (Health("bundle", "dead", "no answer"),)
+
+
+def _health(answer: Mapping[str, Any]) -> tuple[Health, ...]:
+    """From an answer that is not to be trusted: of the known daemons only, each of its words bounded."""
+    daemons = answer.get("daemons")
+    if not isinstance(daemons, Mapping):
+        return ()
+    out = []
+    for name in layout.DAEMONS:
+        raw = daemons.get(name)
+        if isinstance(raw, Mapping):
+            restarts = raw.get("restarts")
+            count = restarts if isinstance(restarts, int) else 0
+            out.append(Health(name, str(raw.get("state", ""))[:40], str(raw.get("detail", ""))[:300], count))
+    return tuple(out)

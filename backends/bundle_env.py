@@ -1,4 +1,4 @@
-"""The bundle's own Python environment: built once from the hashed lock, shared by every bottle, found by its key."""
+"""The bundle's own Python environments: built once from hashed locks, shared by every bottle, found by their keys."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from backends.api import BackendError, Progress
 from backends.process import Runner
 
 LOCK = Path(__file__).resolve().parent.parent / "sidecar_bundle" / "requirements.lock"
-IMPORTS = ("mitmproxy.addons.proxyserver", "cryptography.x509")
+IMPORTS = ("mitmproxy.addons.proxyserver", "cryptography.x509", "hyperscan")
+SUPERVISE_LOCK = LOCK.parent / "supervise" / "requirements.lock"
+SUPERVISE_IMPORTS = ("mcp.server.streamable_http_manager", "uvicorn")
 NEEDS_BYTES = 400 * 1024 * 1024
-KEEP = 2
+KEEP = 4  # two of each kind
 UNUSED_SECONDS = 30 * 86400
 BUILD_SECONDS = 1800.0
 
@@ -42,7 +44,8 @@ class BundleEnv:
     """The environment below `cache` that belongs to this lock, this Python and this platform.
 
     `extra_ca` (PEM) is trusted besides the system's certificates when packages are fetched. `imports` is what a
-    finished environment must be able to import; `needs` the free bytes without which a build does not begin.
+    finished environment must be able to import; `needs` the free bytes without which a build does not begin; `name`
+    what its lines of progress say.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class BundleEnv:
         imports: Sequence[str] = IMPORTS,
         needs: int = NEEDS_BYTES,
         runner: Runner | None = None,
+        name: str = "bundle environment",
     ) -> None:
         self._folder = cache / "bundle"
         self._extra_ca = extra_ca
@@ -61,6 +65,7 @@ class BundleEnv:
         self._imports = tuple(imports)
         self._needs = needs
         self._runner = runner or Runner()
+        self._name = name
 
     def key(self) -> str:
         """16 hex digits that change with the lock, the Python and the platform."""
@@ -117,7 +122,7 @@ class BundleEnv:
         return self.python()
 
     def _fill(self, half: Path, progress: Progress) -> None:
-        progress("bundle environment: creating")
+        progress(f"{self._name}: creating")
         self._step([sys.executable, "-I", "-m", "venv", str(half)], lambda _: None, os.environ)
         python = str(half / "bin" / "python")
         env = {k: v for k, v in os.environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT")}
@@ -130,7 +135,7 @@ class BundleEnv:
         def step(line: str) -> None:
             if match := re.match(r"\s*(Collecting|Installing collected) ([^ ,(]+)", line):
                 what = "installing" if match[1] == "Installing collected" else f"fetching {match[2]}"
-                progress(f"bundle environment: {what}")
+                progress(f"{self._name}: {what}")
 
         pip = [python, "-I", "-m", "pip", "install", "--progress-bar=off", "--require-hashes", "-r", str(self._lock)]
         self._step(pip, step, env)
@@ -139,7 +144,7 @@ class BundleEnv:
             # Their first lines name the folder that is renamed below; nobody needs them.
             if not script.name.startswith("python"):
                 script.unlink()
-        progress("bundle environment: checking")
+        progress(f"{self._name}: checking")
         self._step([python, "-I", "-c", "".join(f"import {name}\n" for name in self._imports)], lambda _: None, env)
         (half / _STAMP).write_text("")
 
@@ -189,6 +194,11 @@ class BundleEnv:
         for entry in sorted(used, key=lambda e: used[e], reverse=True)[KEEP:]:
             if time.time() - used[entry] > UNUSED_SECONDS:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def supervise_env(cache: Path, extra_ca: Path | None = None) -> BundleEnv:
+    """The supervise daemon's environment, beside the bundle's: their packages exclude each other."""
+    return BundleEnv(cache, extra_ca, lock=SUPERVISE_LOCK, imports=SUPERVISE_IMPORTS, name="supervise environment")
 
 
 def upstream_ca(extra_ca: Path | None = None) -> str:

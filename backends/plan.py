@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent_image.providers import PROVIDERS, ProviderError, agent_argv, restart_argv
-from backends.api import BackendError, EnvVar, LaunchPlan, LaunchSpec, Limits, Token
+from backends.api import BackendError, EnvVar, Identity, LaunchPlan, LaunchSpec, Limits, Token
 from backends.provision import home_files
 from manifests.catalog import AgentManifest, Bottle, Catalog
+from sidecar_bundle.shared.config import Pipelock, Remote
 
 _BASE36 = string.digits + string.ascii_lowercase
 
@@ -21,9 +22,18 @@ def mint_slug(agent: str, rng: random.Random | None = None) -> str:
 
 
 def make_plan(
-    spec: LaunchSpec, catalog: Catalog, *, slug: str, limits: Limits, skills: Mapping[str, Path], skills_folder: Path
+    spec: LaunchSpec,
+    catalog: Catalog,
+    *,
+    slug: str,
+    limits: Limits,
+    skills: Mapping[str, Path],
+    skills_folder: Path,
+    has_pipelock: bool = False,
 ) -> LaunchPlan:
     """The plan of `spec`. `skills` maps the names that exist on the host, in `skills_folder`, to their folders.
+
+    `has_pipelock` says whether the backend's bundles have that program.
 
     Raises `BackendError` for an agent or bottle that is unknown or broken, a missing skill, or a request that the
     provider cannot honour.
@@ -66,10 +76,22 @@ def make_plan(
         tokens=tuple(Token(r.route.auth.slot, r.token_ref) for r in bottle.routes if r.route.auth),
         env=_env(bottle),
         skills=tuple(skills[name] for name in agent.skills),
-        files=home_files(provider, prompt=agent.prompt, git_name=bottle.git_user_name, git_email=bottle.git_user_email),
-        git_remotes=tuple(f"{r.host}: {r.upstream}" for r in bottle.remotes),
+        files=home_files(
+            provider,
+            prompt=agent.prompt,
+            git_name=bottle.git_user_name,
+            git_email=bottle.git_user_email,
+            remotes=bottle.remotes,
+        ),
+        remotes=tuple(
+            Remote(r.name, r.ssh_host, r.user, r.port, r.path, r.upstream, r.known_host_key, r.extra_hosts)
+            for r in bottle.remotes
+        ),
+        identities=tuple(Identity(r.name, r.identity_file) for r in bottle.remotes),
         supervise=bottle.supervise,
+        pipelock=Pipelock(bottle.pipelock_required, bottle.pipelock_seed_phrases),
         limits=limits,
+        has_pipelock=has_pipelock,
         one_shot=bool(spec.command),
         notes=_notes(bottle, catalog, consent),
         needs_consent=consent,
@@ -97,7 +119,4 @@ def _consent(agent: AgentManifest, bottle: Bottle) -> str:
 
 
 def _notes(bottle: Bottle, catalog: Catalog, consent: str) -> tuple[str, ...]:
-    notes = [*catalog.warnings, *([consent] if consent else [])]
-    if bottle.remotes:
-        notes.append("git remotes are declared, but this version has no git-gate: pushes to them do not work")
-    return tuple(notes)
+    return (*catalog.warnings, *([consent] if consent else []))

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from agent_image.providers import HOME, PROMPT_PATH, WORKSPACE, Provider
 from backends.api import EnvVar, GeneratedFile
+from backends.gitrules import git_rules
 from backends.truststore import PASSWORD, java_truststore
+from manifests.values import GitRemote
+from sidecar_bundle.shared import layout
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA_ONLY = f"{HOME}/.bot-bottle-ca.crt"
@@ -62,22 +65,35 @@ def base_env(provider: Provider, proxy_host: str = "127.0.0.1", port: int = PROX
     return {**env, **provider.env}
 
 
-def agent_env(provider: Provider, env: Sequence[EnvVar], values: Mapping[str, str]) -> dict[str, str]:
-    """The agent's whole environment: the base, the provider's, the manifest's literals, and `values` by name."""
-    out = base_env(provider)
+def services_env(daemons: Sequence[str], host: str = "127.0.0.1") -> dict[str, str]:
+    """Where the agent finds the sidecars that it talks to by itself."""
+    urls = {
+        layout.SUPERVISE: ("MCP_SUPERVISE_URL", f"http://{host}:{layout.SUPERVISE_PORT}/mcp"),
+        layout.GIT_GATE: ("GIT_GATE_URL", f"git://{host}:{layout.GIT_GATE_PORT}"),
+    }
+    return dict(urls[name] for name in urls if name in daemons)
+
+
+def agent_env(
+    provider: Provider, env: Sequence[EnvVar], values: Mapping[str, str], daemons: Sequence[str] = ()
+) -> dict[str, str]:
+    """The agent's whole environment: base, provider's, services', the manifest's literals, and `values` by name."""
+    out = base_env(provider) | services_env(daemons)
     for var in env:
         out[var.name] = var.text if var.kind in ("literal", "placeholder") else values[var.name]
     return out
 
 
-def home_files(provider: Provider, *, prompt: str, git_name: str, git_email: str) -> tuple[GeneratedFile, ...]:
-    """Files below HOME: the prompt (0600), AGENTS.md, the git identity and the provider's own. Skills are copied."""
+def home_files(
+    provider: Provider, *, prompt: str, git_name: str, git_email: str, remotes: Sequence[GitRemote] = ()
+) -> tuple[GeneratedFile, ...]:
+    """Files below HOME: the prompt (0600), AGENTS.md, git's settings and the provider's own. Skills are copied."""
     files = [GeneratedFile(f"{HOME}/{path}", text) for path, text in provider.home_files.items()]
     if prompt:
         files.append(GeneratedFile(PROMPT_PATH, prompt + "\n", 0o600))
         files.append(GeneratedFile(f"{HOME}/AGENTS.md", prompt + "\n", 0o600))
     identity = [f"\t{key} = {_git_value(value)}" for key, value in (("name", git_name), ("email", git_email)) if value]
-    lines = [*(["[user]", *identity] if identity else []), "[safe]", f"\tdirectory = {WORKSPACE}"]
+    lines = [*(["[user]", *identity] if identity else []), "[safe]", f"\tdirectory = {WORKSPACE}", *git_rules(remotes)]
     files.append(GeneratedFile(f"{HOME}/.gitconfig", "\n".join(lines) + "\n"))
     return tuple(files)
 

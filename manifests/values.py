@@ -38,9 +38,10 @@ class EnvEntry:
 
 @dataclass(frozen=True, slots=True)
 class GitRemote:
-    """One declared upstream (section B3 of the manifest reference). `host` is the map key."""
+    """One declared upstream. `host` is the map key, a label; `ssh_host` is the upstream's, where SSH connects."""
 
     host: str
+    ssh_host: str
     name: str
     upstream: str
     user: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import signal
 import sys
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from backends.api import (
     BackendError,
     Capability,
     Check,
+    Exchange,
     ExecResult,
     Fault,
     GeneratedFile,
@@ -30,8 +31,11 @@ from backends.api import (
     Values,
     WorkspaceMode,
 )
-from backends.bubblewrap import limits, probe, proof, remains, seccomp, spare
+from backends.bubblewrap import bundle_box, files, limits, probe, programs, proof, remains, rows, seccomp, spare
+from backends.bubblewrap.folders import give_tree, protected
 from backends.process import Runner
+from sidecar_bundle.shared import layout
+from sidecar_bundle.shared.config import BundleConfig, dump_config
 
 _SANDBOX_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 STOP_TIMEOUT = 12.0  # seconds; the bundle may take 8 of them
@@ -64,6 +68,10 @@ class BubblewrapBackend:
         bounded, how = limits.describe()
         checks.append(Check("limits", True, how, warn=not bounded))
         try:
+            programs.find()
+        except BackendError as error:
+            checks.append(Check("programs", False, error.message, error.hint))
+        try:
             seccomp.program()
         except LookupError as error:
             checks.append(Check("seccomp", False, str(error), "use another backend on this machine"))
@@ -94,9 +102,9 @@ class BubblewrapBackend:
     def _launch(
         self, one: spare.Spare, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress
     ) -> Launched:
-        control = one.run / proof.BUNDLE / "control.sock"
+        control = proof.control(one.run)
         started = time.time()
-        self._provision(one, plan, control)
+        files.write(one.run, plan, bundle.ca_of(control), one.agent_uid)
         mapped = None
         if workspace is not None and one.agent_uid:
             if plan.workspace is WorkspaceMode.BIND:
@@ -104,6 +112,7 @@ class BubblewrapBackend:
             else:
                 give_tree(workspace, one.agent_uid)
         progress("starting the sandbox")
+        bundle_box.write_policy(one.run, plan.config)
         one.request(
             {
                 "op": "launch",
@@ -119,13 +128,13 @@ class BubblewrapBackend:
                     "files": plan.limits.files,
                     "tmpfs": plan.limits.tmpfs,
                 },
-                "config": bundle.config(plan),
+                "config": dump_config(plan.config),
                 "one_shot": plan.one_shot,
             }
         )
-        bundle.supply(control, values.tokens)
+        bundle.supply(control, values)
         progress("waiting for egress")
-        bundle.wait_ready(control)
+        bundle.wait_ready(control, plan.daemons)
         if not plan.one_shot:
             progress("starting the agent")
         one.request(
@@ -134,7 +143,7 @@ class BubblewrapBackend:
                 "argv": list(self._enter(one.run, tty=True)),
                 "agent_argv": list(plan.argv),
                 "resume_argv": list(plan.resume_argv),
-                "env": provision.agent_env(plan.provider, plan.env, values.env),
+                "env": provision.agent_env(plan.provider, plan.env, values.env, plan.daemons),
             }
         )
         if plan.one_shot:
@@ -144,32 +153,6 @@ class BubblewrapBackend:
         agent = Agent(plan.slug, plan.agent, self.name, "running", started, plan.daemons)
         return Launched(agent, {"run": str(one.run)})
 
-    def _provision(self, one: spare.Spare, plan: LaunchPlan, control: Path) -> None:
-        """Writes what the sandbox shows as /etc and HOME."""
-        ca = bundle.ca_of(control)
-        files = one.run / "files"
-        roots = (one.run / "upstream-ca.pem").read_text()
-        generated = [
-            *plan.files,
-            *provision.system_files(plan.slug),
-            *provision.ca_files(roots, ca),
-        ]
-        (files / "home").mkdir(parents=True, mode=0o755)
-        for file in generated:
-            home = file.path.startswith("/home/agent/")
-            target = files / ("home" + file.path[len("/home/agent") :] if home else file.path.lstrip("/"))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "wb") as out:
-                out.write(file.content)
-        for skill in plan.skills:
-            shutil.copytree(skill, files / "home" / plan.provider.skills_dir / skill.name, symlinks=True)
-        if one.agent_uid:
-            for place in (files, files / "etc"):
-                place.chmod(0o755)
-            for path in (files / "etc").iterdir():
-                path.chmod(0o644)
-            give_tree(files / "home", one.agent_uid)
-
     def enumerate(self) -> tuple[tuple[Agent, ...], tuple[Fault, ...]]:
         """Bottles whose keeper is proved alive."""
         agents = []
@@ -177,7 +160,7 @@ class BubblewrapBackend:
             live = proof.load(run)
             if live is None or not live.slug or not live.alive():
                 continue
-            agents.append(describe(run, live))
+            agents.append(rows.describe(run, live))
         return tuple(agents), ()
 
     def stop(self, slug: str) -> None:
@@ -195,10 +178,11 @@ class BubblewrapBackend:
             raise BackendError(f"bottle {slug} did not end cleanly: {faults[0]}", "bottle-dash cleanup")
 
     def signal(self, slug: str, daemon: str, sig: int) -> None:
-        """SIGHUP reloads a daemon, SIGTERM restarts it."""
+        """SIGHUP has the rules read again, any other restarts the daemon."""
         run, _ = self._find(slug)
         message = {"op": "reload"} if sig == signal.SIGHUP else {"op": "restart", "daemon": daemon}
-        bundle.request(run / proof.BUNDLE / "control.sock", message)
+        with _reachable(slug):
+            bundle.request(proof.control(run), message)
 
     def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]:
         """The client of the bottle's terminal."""
@@ -249,6 +233,35 @@ class BubblewrapBackend:
         found = proof.find(self.root, slug)
         return found[0] / proof.BUNDLE / "activity.jsonl" if found else None
 
+    def exchange(self, slug: str) -> Exchange | None:
+        """The folders of the bottle's proposals and answers."""
+        found = proof.find(self.root, slug)
+        if found is None:
+            return None
+        return Exchange(found[0] / proof.BUNDLE / layout.QUEUE_FOLDER, found[0] / proof.ANSWERS)
+
+    def configure(self, slug: str, config: BundleConfig) -> None:
+        """The dialer first, which egress asks as soon as it knows."""
+        run, _ = self._find(slug)
+        with _reachable(slug), bundle_box.new_policy(run, config):
+            bundle.configure(proof.control(run), config)
+
+    def supply(self, slug: str, values: Values) -> None:
+        """To the bundle alone; what is not named keeps its value."""
+        run, _ = self._find(slug)
+        with _reachable(slug):
+            bundle.supply(proof.control(run), values)
+
+    def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
+        """There is no image here."""
+        raise BackendError("bottles of this backend have no image to rebuild")
+
+    def programs(self) -> Mapping[str, str]:
+        """Those of the operator; a variable that names no program has its line in the preflight."""
+        with contextlib.suppress(BackendError):
+            return programs.find()
+        return {}
+
     def warm(self) -> None:
         """One spare bundle."""
         self.spares.fill()
@@ -269,41 +282,10 @@ class BubblewrapBackend:
         return (*head, *options, "--cwd", WORKSPACE, "--")
 
 
-def describe(run: Path, live: proof.Live) -> Agent:
-    """A live bottle's row."""
-    agent = Agent(live.slug, live.agent, "bubblewrap", "running", live.started, ("egress",))
-    if not live.sandbox.alive():
-        return with_state(agent, "error", "its sandbox has ended; x removes it")
-    if not live.bundle.alive():
-        return with_state(agent, "error", "its sidecar bundle is gone: nothing gets out; x stops it")
+@contextlib.contextmanager
+def _reachable(slug: str) -> Iterator[None]:
     try:
-        status = (run / proof.STATUS).read_text().split()
-    except OSError:
-        return with_state(agent, "starting", "")
-    if status[:1] == ["ended"]:
-        return with_state(agent, "done", f"ended with status {status[1] if len(status) > 1 else '?'}")
-    return agent
-
-
-def with_state(agent: Agent, state: str, detail: str) -> Agent:
-    """The same row in another state."""
-    return Agent(agent.slug, agent.name, agent.backend, state, agent.started, agent.services, detail)  # type: ignore[arg-type]
-
-
-def protected(workspace: Path) -> list[str]:
-    """What of a bound folder stays read-only: its `.git`, whole, since the host's git obeys much of what stands there.
-
-    A link in its place is refused: nobody knows where it leads tomorrow.
-    """
-    git = workspace / ".git"
-    if git.is_symlink():
-        raise BackendError(f"{git} is a link, which a bound workspace must not have", "use a copy, or make it a folder")
-    return [str(git)] if git.exists() else []
-
-
-def give_tree(folder: Path, uid: int) -> None:
-    """The whole tree to `uid`, links themselves and not what they point at."""
-    os.lchown(folder, uid, uid)
-    for base, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            os.lchown(os.path.join(base, name), uid, uid)  # noqa: PTH118 - a hot loop over many files
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BackendError(f"the sidecar bundle of {slug} does not answer: {reason}", "x stops the bottle") from None

@@ -16,20 +16,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backends import bundle
 from backends.alive import Proc, boot_id
 from backends.api import BackendError, Limits
-from backends.bubblewrap import argv, limits, proof, sandbox, stage, syscalls, uids, watch
+from backends.bubblewrap import argv, bundle_box, inside, limits, proof, sandbox, stage, syscalls, uids, watch
 from backends.holder import socketpath
 from backends.holder.server import Holder
-from backends.provision import PROXY_PORT
-
-BUNDLE_MEMORY = 1 << 30  # bytes, each process of the bundle
+from sidecar_bundle.shared import layout
 
 
 class Keeper:
@@ -38,7 +34,7 @@ class Keeper:
     def __init__(self, conn: socket.socket) -> None:
         self.conn = conn
         self.lines = conn.makefile("r", encoding="utf-8")
-        self.lifeline = -1
+        self.box: bundle_box.Box | None = None
         self.run = Path()
         self.live: proof.Live | None = None
         self.prep: dict[str, Any] = {}
@@ -71,38 +67,7 @@ class Keeper:
     def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Starts the bundle, unconfigured; answers when its control socket takes connections."""
         self.prep, self.run = message, Path(message["run"])
-        read_end, self.lifeline = os.pipe()
-        state = self.run / proof.BUNDLE
-        env = [
-            ("BOT_BOTTLE_CONTROL", f"{argv.BUNDLE_STATE}/control.sock"),
-            ("BOT_BOTTLE_STATE", argv.BUNDLE_STATE),
-            ("BOT_BOTTLE_UPSTREAM_CA", f"{argv.BUNDLE_APP}/upstream-ca.pem"),
-            ("BOT_BOTTLE_SIDECAR_DAEMONS", "egress"),
-            ("BOT_BOTTLE_LIFELINE_FD", str(read_end)),
-            ("HOME", "/tmp"),
-            ("LANG", "C.UTF-8"),
-            ("PATH", "/usr/bin:/bin"),
-        ]
-
-        def command(info_fd: int, seccomp_fd: int) -> list[str]:
-            return argv.bundle_argv(
-                message["bwrap"],
-                sandbox.host_root(),
-                python=message["python"],
-                read_only=message["read_only"],
-                package=message["package"],
-                state=str(state),
-                upstream_ca=message["upstream_ca"],
-                seccomp_fd=seccomp_fd,
-                info_fd=info_fd,
-                env=env,
-            )
-
-        paths = [message["package"], message["upstream_ca"], str(state), *message["read_only"]]
-        pid = sandbox.spawn(
-            self.run, command, message["bundle_uid"], paths, {}, "bundle.log", {read_end: read_end}, BUNDLE_MEMORY
-        )
-        os.close(read_end)
+        self.box = box = bundle_box.start(self.run, message)
         self.live = proof.Live(
             schema=proof.SCHEMA,
             ident=self.run.name,
@@ -112,8 +77,10 @@ class Keeper:
             boot_id=boot_id(),
             owner_uid=os.getuid(),
             keeper=Proc.of(os.getpid()),
-            bundle=Proc.of(pid),
+            bundle=box.bundle,
             sandbox=Proc(0, 0),
+            dialer=box.dialer,
+            daemons=(),
             agent_uid=message["agent_uid"],
             bundle_uid=message["bundle_uid"],
             pids=0,
@@ -122,28 +89,16 @@ class Keeper:
             one_shot=False,
         )
         self.record()
-        self.control(state / "control.sock", {"op": "hello"})
+        if layout.PIPELOCK in message["daemons"]:
+            box.outlets = inside.outlets(box.bundle, message["bundle_uid"])
+        box.control({"op": "hello"})
         return {"ok": True}
-
-    def control(self, path: Path, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        """One request to the bundle; waits up to 10 s for its socket to appear."""
-        assert self.live is not None
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                bundle.request(path, request, fds)
-                return
-            except (FileNotFoundError, ConnectionRefusedError):
-                if not self.live.bundle.alive() or time.monotonic() > deadline:
-                    reason = sandbox.last_line(self.run / "bundle.log") or "it gave no reason"
-                    raise BackendError(f"the sidecar bundle did not start: {reason}", "bottle-dash doctor") from None
-                time.sleep(0.004)
 
     # The agent's sandbox
 
     def launch(self, message: dict[str, Any]) -> dict[str, Any]:
         """Starts the sandbox and gives the bundle a listener inside it."""
-        assert self.live is not None
+        assert self.live is not None and self.box is not None
         bounds = Limits(**message["limits"])
         groups = limits.make_groups(self.run.name, bounds)
         groups.add(os.getpid())  # for the sandbox to be born in it
@@ -185,14 +140,10 @@ class Keeper:
             files=bounds.files,
             memory=bounds.memory,
             one_shot=message["one_shot"],
+            daemons=tuple(message["config"]["daemons"]),
         )
         self.record()
-        listener = sandbox.listen_inside(self.live, PROXY_PORT)
-        try:
-            request = {"op": "configure", "config": message["config"]}
-            self.control(self.run / proof.BUNDLE / "control.sock", request, [listener])
-        finally:
-            os.close(listener)
+        self.box.configure(message["config"], self.live.sandbox, uid)
         return {"ok": True}
 
     # The long run
@@ -247,14 +198,8 @@ class Keeper:
             if self.live.sandbox.alive():
                 with contextlib.suppress(OSError):
                     os.kill(self.live.sandbox.pid, signal.SIGKILL)
-            if self.lifeline >= 0:
-                os.close(self.lifeline)
-            deadline = time.monotonic() + 8
-            while self.live.bundle.alive() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            if self.live.bundle.alive():
-                with contextlib.suppress(OSError):
-                    os.kill(self.live.bundle.pid, signal.SIGKILL)
+            if self.box is not None:
+                self.box.end()
             deadline = time.monotonic() + 1
             with contextlib.suppress(ChildProcessError):
                 while time.monotonic() < deadline:

@@ -14,12 +14,17 @@ RECORD = "bottle.json"
 STATUS = "agent-status"
 HOLDER_SOCKET = "holder.sock"
 BUNDLE = "bundle"
-SCHEMA = 1
+SCHEMA = 2
+DIALER_POLICY = "policy"
+ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The keeper's record of one bottle. `slug` is empty while the bundle is a spare; uids are 0 unless root's."""
+    """The keeper's record of one bottle. `slug` is empty while the bundle is a spare; uids are 0 unless root's.
+
+    `bundle` and `dialer` are the first processes of their sandboxes, as `sandbox` is of the agent's.
+    """
 
     schema: int
     ident: str
@@ -31,6 +36,8 @@ class Live:
     keeper: Proc
     bundle: Proc
     sandbox: Proc
+    dialer: Proc
+    daemons: tuple[str, ...]
     agent_uid: int
     bundle_uid: int
     pids: int
@@ -39,9 +46,9 @@ class Live:
     one_shot: bool
 
     @property
-    def procs(self) -> tuple[Proc, Proc, Proc]:
-        """All three, the owner first."""
-        return self.keeper, self.sandbox, self.bundle
+    def procs(self) -> tuple[Proc, Proc, Proc, Proc]:
+        """All four, the owner first."""
+        return self.keeper, self.sandbox, self.bundle, self.dialer
 
     def alive(self) -> bool:
         """Whether the bottle's owner lives in this boot."""
@@ -59,10 +66,17 @@ def load(run: Path) -> Live | None:
         raw: dict[str, Any] = json.loads((run / RECORD).read_text())
         if raw.get("schema") != SCHEMA:
             return None
-        keeper, bundle, sandbox = (Proc(**raw.pop(name)) for name in ("keeper", "bundle", "sandbox"))
-        return Live(keeper=keeper, bundle=bundle, sandbox=sandbox, **raw)
+        names = ("keeper", "bundle", "sandbox", "dialer")
+        keeper, bundle, sandbox, dialer = (Proc(**raw.pop(name)) for name in names)
+        raw["daemons"] = tuple(map(str, raw["daemons"]))
+        return Live(keeper=keeper, bundle=bundle, sandbox=sandbox, dialer=dialer, **raw)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def control(run: Path) -> Path:
+    """The control socket of the folder's bundle."""
+    return run / BUNDLE / "control.sock"
 
 
 def runs(root: Path) -> Iterator[Path]:

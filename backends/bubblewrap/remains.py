@@ -53,8 +53,8 @@ def wait_gone(live: proof.Live | None, timeout: float = 9.0) -> None:
 
 
 def last_words(run: Path) -> str:
-    """The last line that the keeper, else the bundle, logged."""
-    for name in ("keeper.log", "bundle.log", "sandbox.log"):
+    """The last line that the keeper, else the bundle, the dialer or the sandbox, logged."""
+    for name in ("keeper.log", "bundle.log", "dialer.log", "sandbox.log"):
         with contextlib.suppress(OSError):
             lines = (run / name).read_text(errors="replace").strip().splitlines()
             if lines:

@@ -1,4 +1,4 @@
-"""Starting bwrap: descriptors in place, root given up, the pid of its first process, a listener inside."""
+"""Starting bwrap: descriptors in place, root given up, the pid of its first process."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import contextlib
 import json
 import os
 import resource
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from backends.api import BackendError
-from backends.bubblewrap import argv, enter, proof, seccomp, stage
-
-BACKLOG = 256
+from backends.bubblewrap import argv, seccomp, stage
 
 
 def spawn(
@@ -64,7 +61,8 @@ def exec_bwrap(
         if data_limit:
             resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
         filter_fd = os.memfd_create("seccomp")
-        os.write(filter_fd, seccomp.program())
+        # Only daemons have such a limit, and they may not look into each other.
+        os.write(filter_fd, seccomp.program(debugging=not data_limit))
         os.lseek(filter_fd, 0, os.SEEK_SET)
         if uid:
             stage.enter_private_namespace()
@@ -85,32 +83,6 @@ def exec_bwrap(
         os.write(2, f"{error}\n".encode())
     finally:
         os._exit(127)
-
-
-def listen_inside(live: proof.Live, port: int) -> int:
-    """A listening socket on 127.0.0.1 of the sandbox's network; the process that made it is gone at once."""
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            drop_to(live.agent_uid)
-            enter.join(live)
-            inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            inside.bind(("127.0.0.1", port))
-            inside.listen(BACKLOG)
-            socket.send_fds(theirs, [b"1"], [inside.fileno()])
-            code = 0
-        finally:
-            os._exit(code)
-    theirs.close()
-    with ours:
-        _, fds, _, _ = socket.recv_fds(ours, 1, 1)
-    os.waitpid(pid, 0)
-    if not fds:
-        raise BackendError("egress could not listen inside the sandbox", "bottle-dash doctor")
-    return fds[0]
 
 
 def drop_to(uid: int) -> None:

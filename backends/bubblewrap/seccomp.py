@@ -45,6 +45,11 @@ _AARCH64 = {
     "settimeofday": 170, "swapoff": 225, "swapon": 224, "syslog": 116, "umount2": 39, "unshare": 97,
     "userfaultfd": 282, "vhangup": 58,
 }  # fmt: skip
+# What a debugger needs: an agent may have one, the daemons of a bundle may not look into each other.
+_DEBUGGING = {
+    "x86_64": {"ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "pidfd_getfd": 438},
+    "aarch64": {"ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "pidfd_getfd": 438},
+}
 MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 
 # name -> (index of the mode argument, index of a flags argument that must hold O_CREAT, or -1)
@@ -86,8 +91,11 @@ def _rule(name: str) -> list[bytes]:
     return [_fail(errno.EPERM)]
 
 
-def program(machine: str = "") -> bytes:
-    """The filter for a machine (default: this one). `LookupError` for a machine without a table."""
+def program(machine: str = "", *, debugging: bool = True) -> bytes:
+    """The filter for a machine (default: this one), without `debugging` also against looking into other processes.
+
+    `LookupError` for a machine without a table.
+    """
     machine = machine or platform.machine()
     if machine not in MACHINES:
         raise LookupError(f"no system call table for {machine}")
@@ -95,7 +103,8 @@ def program(machine: str = "") -> bytes:
     code = [_op(_LD, _ARCH), _op(_JEQ, arch, 1, 0), _op(_RET, _KILL), _op(_LD, _NR)]
     if machine == "x86_64":  # the x32 ABI numbers calls from 1 << 30
         code += [_op(_JGE, 0x40000000, 0, 1), _fail(errno.ENOSYS)]
-    for name, number in numbers.items():
+    refused = numbers if debugging else {**numbers, **_DEBUGGING[machine]}
+    for name, number in refused.items():
         rule = _rule(name)
         code += [_op(_JEQ, number, 0, len(rule)), *rule]
     return b"".join([*code, _op(_RET, _ALLOW)])

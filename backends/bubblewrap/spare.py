@@ -10,15 +10,17 @@ import socket
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import backends
 import sidecar_bundle
 from backends.api import BackendError, Check, HostPaths
-from backends.bubblewrap import probe, proof, remains, uids
-from backends.bundle_env import BundleEnv, upstream_ca
+from backends.bubblewrap import bundle_box, probe, programs, proof, remains, uids
+from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
 from backends.process import Runner
+from sidecar_bundle.shared import layout
 
 KEEPER_TIMEOUT = 30.0  # seconds for any one answer
 
@@ -26,8 +28,9 @@ KEEPER_TIMEOUT = 30.0  # seconds for any one answer
 class Spare:
     """A keeper that waits for its bottle. It ends when this object's connection does."""
 
-    def __init__(self, run: Path, conn: socket.socket, pair: tuple[int, int]) -> None:
+    def __init__(self, run: Path, conn: socket.socket, pair: tuple[int, int], programs: Mapping[str, str]) -> None:
         self.run = run
+        self.programs = programs
         self.conn = conn
         self.agent_uid, self.bundle_uid = pair
         self.reader = conn.makefile("r", encoding="utf-8")
@@ -68,24 +71,27 @@ class Spares:
         self.root = root
         self.runner = runner
         self.env = BundleEnv(paths.cache, paths.extra_ca)
+        self.supervise_env = supervise_env(paths.cache, paths.extra_ca)
         self.ready: list[Spare] = []
         self.filling = 0
 
     def environment(self) -> Check:
         """Whether the bundle's own Python environment is built."""
         try:
-            return Check("bundle environment", True, str(self.env.python()))
+            python = self.env.python()
+            self.supervise_env.python()
+            return Check("bundle environment", True, str(python))
         except BackendError as error:
             return Check("bundle environment", False, error.message, error.hint)
 
     def take(self) -> Spare:
         """The spare, or a new one."""
+        found = programs.find()
         while self.ready:
             one = self.ready.pop()
-            if remains.keeper_alive(one.run):
+            if remains.keeper_alive(one.run) and one.programs == found:
                 return one
-            one.close()
-            remains.clear(one.run)
+            one.discard()
         return self.start()
 
     def fill(self) -> None:
@@ -110,6 +116,9 @@ class Spares:
         """A new keeper with a bundle that answers."""
         python = self.env.python()
         roots = upstream_ca(self.paths.extra_ca)
+        found = programs.find()
+        supervise = self.supervise_env.python()
+        daemons = [name for name in layout.DAEMONS if name != layout.PIPELOCK or name in found]
         run = self.root / secrets.token_hex(4)
         root = os.geteuid() == 0
         pair = (0, 0)
@@ -121,11 +130,7 @@ class Spares:
             if root:
                 run.chmod(0o711)
                 pair = uids.claim(str(run))
-            (run / "bundle").mkdir(mode=0o700)
-            (run / "upstream-ca.pem").write_text(roots)
-            (run / "upstream-ca.pem").chmod(0o644)
-            if root:
-                os.chown(run / "bundle", pair[1], pair[1])
+            bundle_box.make_folders(run, pair[1], roots)
             conn = self._spawn(run)
         except OSError as error:
             remains.clear(run)
@@ -136,7 +141,7 @@ class Spares:
         except BaseException:
             remains.clear(run)
             raise
-        one = Spare(run, conn, pair)
+        one = Spare(run, conn, pair, found)
         try:
             one.request(
                 {
@@ -144,9 +149,11 @@ class Spares:
                     "run": str(run),
                     "bwrap": probe.bwrap(),
                     "python": str(python),
-                    "read_only": outside_usr([str(python.parent.parent), base_prefix(python)]),
+                    "supervise_python": str(supervise),
+                    "read_only": interpreters([python, supervise]),
+                    "programs": found,
+                    "daemons": daemons,
                     "package": str(Path(sidecar_bundle.__path__[0]).resolve()),
-                    "upstream_ca": str(run / "upstream-ca.pem"),
                     "agent_uid": pair[0],
                     "bundle_uid": pair[1],
                     "keeper_paths": keeper_paths(),
@@ -170,6 +177,11 @@ class Spares:
 def base_prefix(python: Path) -> str:
     """The installation that a virtual environment's Python stands on."""
     return str(python.resolve().parent.parent)
+
+
+def interpreters(pythons: Sequence[Path]) -> list[str]:
+    """Folders that these Pythons of virtual environments need to see, beside /usr."""
+    return outside_usr([place for python in pythons for place in (str(python.parent.parent), base_prefix(python))])
 
 
 def outside_usr(paths: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from backends.api import (
     BackendError,
     Capability,
     Check,
+    Exchange,
     ExecResult,
     Fault,
     GeneratedFile,
@@ -35,8 +36,12 @@ from backends.api import (
 )
 from backends.holder import client
 from backends.process import Runner
+from sidecar_bundle.shared import layout
+from sidecar_bundle.shared.config import BundleConfig, dump_config
 
 RECORD = "fake.json"
+CONFIG = "config.json"
+DOCKERFILE = "Dockerfile"
 
 
 class FakeBackend:
@@ -52,7 +57,7 @@ class FakeBackend:
 
     def capabilities(self) -> frozenset[Capability]:
         """What it can do."""
-        return frozenset({Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE})
+        return frozenset({Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE, Capability.REBUILD})
 
     def available(self) -> Check:
         """Always."""
@@ -68,6 +73,8 @@ class FakeBackend:
         try:
             home = run / "root" / HOME.lstrip("/")
             home.mkdir(parents=True)
+            for name in (layout.QUEUE_FOLDER, layout.ANSWERS_FOLDER):
+                (run / name).mkdir()
             self._step("files", progress)
             self._write(run, plan.files)
             if workspace is not None:
@@ -75,7 +82,11 @@ class FakeBackend:
             else:
                 (home / "workspace").mkdir()
             self._step("agent", progress)
-            env = {**os.environ, **provision.agent_env(plan.provider, plan.env, values.env), "HOME": str(home)}
+            env = {
+                **os.environ,
+                **provision.agent_env(plan.provider, plan.env, values.env, plan.daemons),
+                "HOME": str(home),
+            }
             argv = [sys.executable, "-I", "-m", "backends.holder", "run", str(run / "holder.sock")]
             argv += ["--resume", json.dumps(plan.resume_argv), "--", *plan.argv]
             pid = self.runner.spawn_detached(argv, stdin_socket=None, log=run / "log", env=env)
@@ -150,6 +161,29 @@ class FakeBackend:
         """No egress, no activity."""
         return None
 
+    def exchange(self, slug: str) -> Exchange | None:
+        """Folders of the same shape as a bundle's; nobody inside reads or writes them by itself."""
+        run = self.root / slug
+        return Exchange(run / layout.QUEUE_FOLDER, run / layout.ANSWERS_FOLDER) if self._live(run) else None
+
+    def configure(self, slug: str, config: BundleConfig) -> None:
+        """Keeps it, for tests to look at."""
+        (self._find(slug) / CONFIG).write_text(json.dumps(dump_config(config)))
+
+    def supply(self, slug: str, values: Values) -> None:
+        """Forgotten at once: no daemon takes them."""
+        self._find(slug)
+
+    def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
+        """Keeps the text, for tests to look at."""
+        run = self._find(slug)
+        self._step("rebuild", progress)
+        (run / DOCKERFILE).write_text(dockerfile)
+
+    def programs(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
     def warm(self) -> None:
         """Nothing to start ahead."""
 
@@ -185,9 +219,12 @@ class FakeBackend:
         detail = f"ended with status {status.get('exit')}"
         return Agent(agent.slug, agent.name, agent.backend, "done", agent.started, agent.services, detail)
 
+    def _live(self, run: Path) -> bool:
+        loaded = self._load(run)
+        return loaded is not None and loaded[1].alive()
+
     def _find(self, slug: str) -> Path:
-        loaded = self._load(self.root / slug)
-        if loaded is None or not loaded[1].alive():
+        if not self._live(self.root / slug):
             raise BackendError(f"no live bottle {slug}", "bottle-dash list active")
         return self.root / slug
 

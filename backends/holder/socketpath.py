@@ -28,10 +28,11 @@ def _address(path: str) -> Iterator[str]:
         os.close(fd)
 
 
-def connect(path: str) -> socket.socket:
-    """A blocking stream socket connected to `path`. Raises OSError."""
+def connect(path: str, timeout: float | None = None) -> socket.socket:
+    """A stream socket connected to `path`, with that timeout in seconds (None: it blocks). Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock.settimeout(timeout)
         with _address(path) as address:
             sock.connect(address)
     except BaseException:

@@ -153,17 +153,17 @@ def test_everything_of_the_bottle_runs_unprivileged(bubblewrap: BubblewrapBacken
     assert not {record.agent_uid, record.bundle_uid} & {second.agent_uid, second.bundle_uid}
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("victim", [0, 1, 2, 3])
 def test_a_killed_process_ends_in_a_clear_state(bubblewrap: BubblewrapBackend, victim: int) -> None:
-    """Keeper, sandbox or bundle killed: everything goes, or the row says what is wrong and stop works."""
+    """Keeper, sandbox, bundle or dialer killed: everything goes, or the row says what is wrong and stop works."""
     slug = bubblewrap.launch(plan("bubblewrap"), Values(), None, quiet).agent.slug
     run, record = live(bubblewrap, slug)
     os.kill(record.procs[victim].pid, signal.SIGKILL)
     until(lambda: not record.procs[victim].alive())
-    if victim == 2:
+    if victim >= 2:
         rows = bubblewrap.enumerate()[0]
-        assert rows[0].state == "error" and "bundle" in rows[0].detail
-        assert bubblewrap.exec(slug, "curl -sS -m 3 https://pypi.org").status != 0
+        assert rows[0].state == "error" and ("", "", "bundle", "dialer")[victim] in rows[0].detail
+        assert bubblewrap.exec(slug, "curl -fsS -m 3 https://pypi.org").status != 0
         bubblewrap.stop(slug)
     else:
         until(lambda: not any(p.alive() for p in record.procs))

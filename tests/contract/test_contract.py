@@ -84,7 +84,11 @@ def test_launch_enumerate_stop_leaves_nothing(backend: Backend, own_state: Path)
     assert lines and made.agent.state == "running"
     agents, faults = backend.enumerate()
     assert [a.slug for a in agents] == [made.agent.slug] and not faults
-    assert agents[0].name == "worker" and agents[0].backend == backend.name and agents[0].services == ("egress",)
+    assert (
+        agents[0].name == "worker"
+        and agents[0].backend == backend.name
+        and agents[0].services == ("egress", "supervise")
+    )
     assert abs(agents[0].started - time.time()) < 60
     assert backend.leftovers() == ()
     backend.stop(made.agent.slug)
@@ -139,6 +143,8 @@ def test_env_reaches_the_agent_and_nothing_else(backend: Backend, own_state: Pat
     terminal = Terminal(backend.attach_argv(slug, pane=True))
     terminal.type('echo "[$ASKED|$TAKEN|$PLAIN]" | tr a-z A-Z\n')
     terminal.sees(f"[{SECRET}|{SECRET}-2|hello]".upper())
+    terminal.type('echo "<$MCP_SUPERVISE_URL|$GIT_GATE_URL>"\n')
+    terminal.sees("<http://127.0.0.1:9100/mcp|>")
     terminal.end()
     for proc in Path("/proc").iterdir():
         if proc.name.isdigit():

@@ -79,7 +79,7 @@ def test_two_builders_make_one_environment_that_others_can_read(tmp_path: Path) 
 
 def test_a_killed_build_is_never_used_and_old_environments_go(tmp_path: Path) -> None:
     lock, cache = tiny_lock(tmp_path), tmp_path / "cache"
-    days = {"a" * 16: 1, "b" * 16: 10, "c" * 16: 40, "d" * 16: 50}
+    days = {"a" * 16: 1, "b" * 16: 10, "c" * 16: 40, "d" * 16: 50, "e" * 16: 60}
     for name, age in days.items():
         (cache / "bundle" / name).mkdir(parents=True)
         (cache / "bundle" / name / "complete").touch()
@@ -100,7 +100,7 @@ def test_a_killed_build_is_never_used_and_old_environments_go(tmp_path: Path) ->
     with pytest.raises(BackendError):
         env.python()
     env.build(lambda line: None)
-    assert left(cache) == sorted([env.key(), "a" * 16, "b" * 16])
+    assert left(cache) == sorted([env.key(), "a" * 16, "b" * 16, "c" * 16])
 
 
 @pytest.mark.parametrize(

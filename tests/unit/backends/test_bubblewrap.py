@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backends.api import BackendError
-from backends.bubblewrap import argv, limits, probe, proof, seccomp, stage
-from backends.bubblewrap.driver import protected
+from backends.bubblewrap import argv, limits, probe, programs, proof, seccomp, stage
+from backends.bubblewrap.folders import protected
 
 ROOT = argv.HostRoot((("/bin", "usr/bin"), ("/lib", "usr/lib")), ("/lib64",))
 
@@ -74,23 +74,69 @@ def test_what_of_git_is_protected(tmp_path: Path) -> None:
         protected(tmp_path)
 
 
-def test_the_bundles_sandbox_has_the_network_and_its_own_state_only() -> None:
-    line = argv.bundle_argv(
+def bundle() -> list[str]:
+    return argv.bundle_argv(
         "/usr/bin/bwrap",
         ROOT,
         python="/venv/bin/python",
         read_only=["/venv"],
         package="/app/sidecar_bundle",
-        state="/state",
-        upstream_ca="/ca.pem",
+        run="/state/x",
+        programs={"pipelock": "/opt/pipelock"},
         seccomp_fd=7,
         info_fd=8,
         env=[("A", "b")],
     )
-    assert "--share-net" in line and "--unshare-all" in line
-    assert pairs(line, "--bind") == [("/state", "/run/bundle")]
+
+
+def test_the_bundles_sandbox_has_no_network_and_its_own_state_only() -> None:
+    line = bundle()
+    assert "--share-net" not in line and "--unshare-all" in line
+    assert pairs(line, "--bind") == [("/state/x/bundle", "/run/bundle")]
+    shown = pairs(line, "--ro-bind")
+    assert ("/state/x/answers", "/run/answers") in shown and ("/opt/pipelock", "/app/bin/pipelock") in shown
+    assert ("/state/x/bundle-etc/resolv.conf", "/etc/resolv.conf") in shown
+    sources = [source for source, _ in shown + pairs(line, "--ro-bind-try")]
+    assert not {"/state/x", "/state/x/policy", "/etc/resolv.conf", "/etc/hosts", "/etc"} & set(sources)
     assert pairs(line, "--setenv") == [("A", "b")]
     assert line[-3:] == ["/venv/bin/python", "-I", "/app/sidecar_bundle/init/__main__.py"]
+
+
+def test_the_dialers_sandbox_has_the_network_and_writes_nothing() -> None:
+    line = argv.dialer_argv(
+        "/usr/bin/bwrap",
+        ROOT,
+        python="/venv/bin/python",
+        read_only=["/venv"],
+        package="/app/sidecar_bundle",
+        policy="/state/x/policy",
+        listener_fd=5,
+        lifeline_fd=6,
+        seccomp_fd=7,
+        info_fd=8,
+    )
+    assert "--share-net" in line and "--bind" not in line
+    assert ("/state/x/policy", "/run/policy") in pairs(line, "--ro-bind")
+    assert not [
+        source for source, _ in pairs(line, "--ro-bind") if source.startswith("/state/x/") and "policy" not in source
+    ]
+    assert line[-2:] == ["5", "6"]
+
+
+def test_optional_programs_are_named_or_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in programs.VARIABLES.values():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert programs.find() == {}
+    program = tmp_path / "gitleaks"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert programs.find() == {"gitleaks": str(program)}
+    monkeypatch.setenv("BOT_BOTTLE_PIPELOCK", str(program))
+    assert programs.find() == {"gitleaks": str(program), "pipelock": str(program)}
+    program.chmod(0o644)
+    with pytest.raises(BackendError, match="BOT_BOTTLE_PIPELOCK names no program"):
+        programs.find()
 
 
 def run_filter(program: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> int:
@@ -153,10 +199,10 @@ def test_default_limits_fit_the_machine() -> None:
 
 def test_a_record_survives_the_round_trip_and_nothing_else_is_believed(tmp_path: Path) -> None:
     proc = proof.Proc(1, 2)
-    live = proof.Live(1, "id", "slug", "a", 1.5, "boot", 0, proc, proc, proc, 5, 6, 7, 8, 9, False)
+    live = proof.Live(2, "id", "slug", "a", 1.5, "boot", 0, proc, proc, proc, proc, ("egress",), 5, 6, 7, 8, 9, False)
     (tmp_path / proof.RECORD).write_text(proof.dump(live))
     assert proof.load(tmp_path) == live and not live.alive()
-    for text in ("", "[]", "{}", "null", proof.dump(live).replace('"schema": 1', '"schema": 2')):
+    for text in ("", "[]", "{}", "null", proof.dump(live).replace('"schema": 2', '"schema": 1')):
         (tmp_path / proof.RECORD).write_text(text)
         assert proof.load(tmp_path) is None
 
