@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from backends.api import BackendError, Check, HostPaths
 from backends.bubblewrap.limits import describe
-from backends.bundle_env import BundleEnv, upstream_ca
+from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
 from botbottle_tui.cli.out import ask, check_line, dump, fail, say, tell
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
@@ -28,10 +28,11 @@ def init(args: argparse.Namespace) -> int:
 
 
 def setup(args: argparse.Namespace) -> int:
-    """Builds the bundle's environment ahead."""
+    """Builds the bundle's environments ahead."""
     paths = host_paths()
-    python = BundleEnv(paths.cache, paths.extra_ca).build(tell)
-    tell(f"bundle environment: ready in {python.parent.parent}")
+    for name, make in (("bundle", BundleEnv), ("supervise", supervise_env)):
+        python = make(paths.cache, paths.extra_ca).build(tell)
+        tell(f"{name} environment: ready in {python.parent.parent}")
     return 0
 
 
@@ -77,7 +78,8 @@ def _tool(host: Host, name: str, needed: bool) -> Check:
 
 def _bundle(paths: HostPaths) -> Check:
     try:
-        return Check("bundle environment", True, str(BundleEnv(paths.cache, paths.extra_ca).python()))
+        pythons = [make(paths.cache, paths.extra_ca).python() for make in (BundleEnv, supervise_env)]
+        return Check("bundle environment", True, ", ".join(map(str, pythons)))
     except BackendError as error:
         return Check("bundle environment", False, error.message, error.hint)
 

@@ -13,6 +13,12 @@ VERBS = {
     "diff": "botbottle_tui.cli.bottles:diff",
     "export": "botbottle_tui.cli.bottles:export",
     "apply": "botbottle_tui.cli.bottles:apply",
+    "pin": "botbottle_tui.cli.pin:pin",
+    "proposals": "botbottle_tui.cli.proposals:proposals",
+    "approve": "botbottle_tui.cli.proposals:approve",
+    "reject": "botbottle_tui.cli.proposals:reject",
+    "routes": "botbottle_tui.cli.rules:routes",
+    "audit": "botbottle_tui.cli.rules:audit",
     "init": "botbottle_tui.cli.care:init",
     "cleanup": "botbottle_tui.cli.care:cleanup",
     "doctor": "botbottle_tui.cli.care:doctor",
@@ -72,6 +78,34 @@ def build(version: str) -> argparse.ArgumentParser:
         ("apply", "apply what an agent changed to the folder that was copied"),
     ):
         verb(name, help).add_argument("slug")
+    pin = verb("pin", "show the SSH host key of a bottle's git remote and, after a yes, write it into the manifest")
+    pin.add_argument("bottle")
+    pin.add_argument("remote", help="its Name, or its key under git.remotes")
+    pin.add_argument("--fingerprint", metavar="SHA256:...", help="pin the key with this fingerprint, or none")
+    pin.add_argument("--yes", action="store_true", help="do not ask; only together with --fingerprint")
+    _json(verb("proposals", "list what waits for an answer: id, bottle, kind, seconds, what"))
+    approve = verb("approve", "approve a proposal, after a look at what it changes")
+    approve.add_argument("id", help="as `proposals` shows it; its first digits will do")
+    approve.add_argument("--for-good", action="store_true", help="write it into the bottle's manifest too")
+    approve.add_argument("--answer", metavar="TEXT", help="the answer to a question")
+    approve.add_argument("--yes", action="store_true", help="do not ask")
+    reject = verb("reject", "reject a proposal; the agent reads the reason")
+    reject.add_argument("id")
+    reject.add_argument("reason", nargs="*", default=[])
+    routes = verb("routes", "show the live routes of a bottle, or change them while it runs")
+    routes.add_argument("slug")
+    change = routes.add_mutually_exclusive_group()
+    change.add_argument("--edit", action="store_true", help="in $EDITOR")
+    change.add_argument(
+        "--set", metavar="FILE", help="to what this file holds (- is stdin), as `routes --json` shows it"
+    )
+    change.add_argument("--add", metavar="HOST[/PATH]", action="append", help="one more; may be repeated")
+    change.add_argument("--remove", metavar="HOST", action="append", help="one less; may be repeated")
+    routes.add_argument("--yes", action="store_true", help="do not ask")
+    _json(routes)
+    audit = verb("audit", "show every decision, or with --verify prove that none was changed, dropped or moved")
+    audit.add_argument("--verify", action="store_true")
+    _json(audit)
     verb("init", "copy the example bottles and agents into ~/.bot-bottle")
     cleanup = verb("cleanup", "remove what dead bottles left behind, after one yes")
     cleanup.add_argument("--dry-run", action="store_true", help="only show it")

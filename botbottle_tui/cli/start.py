@@ -13,6 +13,7 @@ from botbottle_tui.cli.out import ask, check_line, dump, fail, interactive, say,
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
 from sidecar_bundle.shared.visible import visible
+from sidecar_bundle.shared.weak import weak
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
             return 2
     plan = prepared.plan
     answers = {v.name: secret(v.text, v.name) for v in plan.env if v.kind == "secret"}
+    for name, value in answers.items():
+        if reason := weak(value):
+            tell(f"bottle-dash: {name} is not protected: {reason}, so no request is stopped for it")
     values = host.host_values(plan, answers)
     return one_shot(host, plan, values) if args.command else session(host, plan, values)
 
@@ -71,7 +75,7 @@ def one_shot(host: Host, plan: LaunchPlan, values: Values) -> int:
         host.launch(plan, values, lambda line: None, remember=False)
         tty = sys.stdin.isatty() and sys.stdout.isatty()
         argv = host.backend(plan.backend).exec_argv(plan.slug, plan.argv, tty=tty)
-        return host.runner.foreground(argv, agent_env(plan.provider, plan.env, values.env))
+        return host.runner.foreground(argv, agent_env(plan.provider, plan.env, values.env, plan.daemons))
     finally:
         if host.records.load(plan.slug) is not None:
             kept = host.stop(plan.slug, drop_changes=False)

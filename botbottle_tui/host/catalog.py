@@ -22,12 +22,17 @@ def read(home: Path, cwd: Path) -> Catalog:
     same = repo.exists() and home.exists() and repo.resolve() == home.resolve()
     stale = home.parent / "bot-bottle.json"
     return build_catalog(
-        _folder(home / "bottles"),
+        bottle_files(home),
         _folder(home / "agents"),
         {} if same else _folder(repo / "agents", links=False),
         repo_has_bottles=None if same or not (repo / "bottles").is_dir() else repo / "bottles",
         stale_json=stale if stale.is_file() and not home.is_dir() else None,
     )
+
+
+def bottle_files(home: Path) -> dict[Path, bytes]:
+    """The operator's bottles as they stand."""
+    return _folder(home / "bottles")
 
 
 def _folder(folder: Path, *, links: bool = True) -> dict[Path, bytes]:

@@ -31,11 +31,14 @@ from backends.bubblewrap.limits import default_limits
 from backends.plan import make_plan, mint_slug
 from backends.process import Runner
 from botbottle_tui.host import catalog as manifest_files
-from botbottle_tui.host import files, preflight, workspace
+from botbottle_tui.host import files, live, preflight, workspace
+from botbottle_tui.host.approvals import Approvals
 from botbottle_tui.host.outcome import Outcomes
+from botbottle_tui.host.proposals import Inbox
 from botbottle_tui.host.records import BottleRecord, Records
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity, parse_activity
+from sidecar_bundle.shared.layout import PIPELOCK
 
 LAST = "last.json"
 _TAIL = 256 << 10  # bytes of an activity log read at a time
@@ -44,7 +47,9 @@ _TAIL = 256 << 10  # bytes of an activity log read at a time
 class Host:
     """Everything that a verb or the dashboard does to this machine. Safe to use from several threads."""
 
-    def __init__(self, paths: HostPaths, backends: tuple[Backend, ...] | None = None, chosen: str = "") -> None:
+    def __init__(
+        self, paths: HostPaths, backends: tuple[Backend, ...] | None = None, chosen: str = "", via: str = ""
+    ) -> None:
         self.paths = paths
         self.runner = Runner()
         loaded, faults = registry.load(paths) if backends is None else (backends, ())
@@ -54,6 +59,7 @@ class Host:
         self.closed = False
         self.records = Records(paths.home)
         self.outcomes = Outcomes(self.records, paths.home / "exports", self.runner)
+        self.desk = Approvals(paths.home, Inbox(self.records, self.backend), self.backend, via)
 
     # What there is
 
@@ -112,6 +118,7 @@ class Host:
                 slug = mint_slug(spec.agent)
             agent = found.agent(spec.agent)
             names = agent.skills if agent else ()
+            programs = backend.programs()
             plan = make_plan(
                 spec,
                 found,
@@ -119,12 +126,13 @@ class Host:
                 limits=default_limits(),
                 skills=preflight.skills(names),
                 skills_folder=preflight.skills_folder(),
+                has_pipelock=bool(programs.get(PIPELOCK)),
             )
         except BackendError as error:
             return Prepared(spec, None, (Check("manifest", False, error.message, error.hint),))
         bottle = found.bottle(plan.bottles[0])
         checks = (
-            *preflight.host_checks(plan, bottle, os.environ),
+            *preflight.host_checks(plan, bottle, programs, os.environ),
             workspace.check(spec.cwd, spec.workspace, self.paths.home, self.runner),
         )
         return Prepared(spec, plan, (*checks, *backend.preflight(plan)))
@@ -139,7 +147,18 @@ class Host:
                 if var.name not in answers:
                     raise BackendError(f"no value for {var.name}", "start it where the question can be answered")
                 env[var.name] = answers[var.name]
-        return Values(env, {t.slot: _host_variable(t.host_var) for t in plan.tokens})
+        return preflight.values(plan, env, {t.slot: _host_variable(t.host_var) for t in plan.tokens}, os.environ)
+
+    def supply(self, slug: str) -> None:
+        """The values that a running bottle's bundle wants, once more from this process's environment."""
+        record = self.records.load(slug)
+        if record is None:
+            raise BackendError(f"no bottle {slug}", "bottle-dash list active")
+        spec = LaunchSpec(record.agent, record.backend, Path(record.cwd), WorkspaceMode(record.workspace))
+        plan = self.prepare(spec).plan
+        if plan is None or [t.host_var for t in plan.tokens] != record.token_names:
+            raise BackendError(f"the manifests of {slug} changed since it was started", "stop it and start it anew")
+        self.backend(record.backend).supply(slug, self.host_values(plan, {}))
 
     def launch(self, plan: LaunchPlan, values: Values, progress: Progress, *, remember: bool = True) -> Agent:
         """Copy, record, launch; whatever fails, nothing of it stays. `remember` makes it the next one's default."""
@@ -157,6 +176,7 @@ class Host:
                     workspace.copy(plan.cwd, shown, self.runner, progress)
                     progress("remembering what the copy looked like")
                     self.outcomes.remember(plan.slug)
+                live.save(folder, plan.config)
                 agent = backend.launch(plan, values, shown, progress).agent
             except BaseException:
                 self.records.remove(plan.slug)

@@ -1,0 +1,137 @@
+"""The audit chain: it grows through crashes, and every line that is changed, dropped or moved is found."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backends.api import BackendError
+from botbottle_tui.host import files
+from botbottle_tui.host.audit import Audit, seal
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    log = Audit(tmp_path / "audit")
+    for i in range(5):
+        log.append({"slug": f"s-{i}", "diff": "+ é\n"})
+    return log
+
+
+def lines(audit: Audit) -> list[str]:
+    return audit.path.read_text().splitlines(keepends=True)
+
+
+def test_whole_and_private(audit: Audit, tmp_path: Path) -> None:
+    assert audit.verify() == [] and [e["n"] for e in audit.entries()] == [1, 2, 3, 4, 5]
+    assert audit.path.stat().st_mode & 0o777 == 0o600
+    assert Audit(tmp_path / "none").verify() == []
+
+
+def forged(rows: list[str]) -> list[str]:
+    """A line changed together with its own hash, which the next one then does not follow."""
+    entry = {**json.loads(rows[2]), "slug": "other"}
+    number, previous = entry.pop("n"), entry.pop("prev")
+    del entry["hash"]
+    return [*rows[:2], json.dumps(seal(entry, number, previous), sort_keys=True) + "\n", *rows[3:]]
+
+
+TAMPERED: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
+    "changed": (lambda r: [*r[:1], r[1].replace("s-1", "s-x"), *r[2:]], "line 2: was changed"),
+    "changed with its hash": (forged, "line 4: does not follow"),
+    "dropped in the middle": (lambda r: [*r[:2], *r[3:]], "line 3: is number 4"),
+    "first dropped": (lambda r: r[1:], "line 1: is number 2"),
+    "last dropped": (lambda r: r[:-1], "1 line(s) are missing"),
+    "all dropped": (lambda r: [], "5 line(s) are missing"),
+    "reordered": (lambda r: [r[0], r[2], r[1], *r[3:]], "line 2: is number 3"),
+    "repeated": (lambda r: [*r, r[-1]], "line 6: is number 5"),
+    "last two swapped": (lambda r: [*r[:3], r[4], r[3]], "line 4: is number 5"),
+    "inserted": (lambda r: [*r[:2], "{}\n", *r[2:]], "line 3: is no line of this log"),
+    "torn": (lambda r: [*r[:-1], r[-1][:20]], "line 5: is no line of this log"),
+    "no newline": (lambda r: [*r[:-1], r[-1].rstrip()], "line 5: is cut off"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_tampering_is_found(audit: Audit, what: str) -> None:
+    change, says = TAMPERED[what]
+    audit.path.write_text("".join(change(lines(audit))))
+    problems = audit.verify()
+    assert any(says in p for p in problems), problems
+
+
+def test_a_replaced_end_is_found(audit: Audit) -> None:
+    rows = lines(audit)
+    last = json.loads(rows[3])["hash"]
+    audit.path.write_text("".join([*rows[:4], json.dumps(seal({"slug": "forged"}, 5, last), sort_keys=True) + "\n"]))
+    assert audit.verify() == ["the last line is not the one that was written last"]
+
+
+def test_a_lost_head_is_said_and_the_log_goes_on(audit: Audit) -> None:
+    audit.head.unlink()
+    assert "missing" in audit.verify()[0]
+    audit.append({"slug": "next"})
+    assert audit.verify() == [] and [e["n"] for e in audit.entries()][-1] == 6
+
+
+@pytest.mark.parametrize("at", ["before the line", "in the line", "after the line"])
+def test_a_crash_leaves_a_chain_that_verifies(audit: Audit, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = audit.head.read_text()
+    announced = ""
+    write = files.write
+
+    def recorded(path: Path, text: str, mode: int = 0o600) -> None:
+        nonlocal announced
+        announced = announced or text
+        write(path, text, mode)
+
+    monkeypatch.setattr(files, "write", recorded)
+    before = audit.path.read_bytes()
+    audit.append({"slug": "crash"})
+    whole = audit.path.read_bytes()
+    assert head != announced
+    audit.head.write_text(announced)
+    cut = {"before the line": len(before), "in the line": len(before) + 30, "after the line": len(whole)}[at]
+    audit.path.write_bytes(whole[:cut])
+    if at != "in the line":
+        assert audit.verify() == []
+    audit.append({"slug": "later"})
+    assert audit.verify() == []
+    assert [e["slug"] for e in audit.entries()][5:] == (["crash", "later"] if at == "after the line" else ["later"])
+
+
+def test_many_writers(audit: Audit) -> None:
+    def write() -> None:
+        for _ in range(20):
+            Audit(audit.path.parent).append({"slug": "x"})
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(30)
+    assert audit.verify() == [] and len(lines(audit)) == 65
+
+
+def test_a_full_disk_adds_nothing(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    before = audit.path.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+    with pytest.raises(BackendError, match="cannot be written: the disk is full"):
+        audit.append({"slug": "lost"})
+    monkeypatch.undo()
+    assert audit.path.read_bytes() == before and audit.verify() == []
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BackendError, match="cannot be written"):
+        Audit(tmp_path / "audit").append({})
+    assert not (tmp_path / "elsewhere").exists()
