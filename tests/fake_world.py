@@ -27,7 +27,9 @@ from backends.api import (
 )
 from manifests.catalog import AgentManifest, Bottle, Broken, Catalog, ManifestError
 from sidecar_bundle.shared.activity import Activity
+from sidecar_bundle.shared.config import Pipelock
 from sidecar_bundle.shared.routes import Route, RouteAuth
+from tests.fake_desk import FakeDesk
 
 HOME = Path("/home/op/.bot-bottle")
 CWD = Path("/home/op/shop")
@@ -84,7 +86,9 @@ def plan(spec: LaunchSpec, slug: str, env: tuple[EnvVar, ...] = ()) -> LaunchPla
         ),
         skills=(HOME / "skills/review",),
         files=(GeneratedFile("/home/agent/.gitconfig", "[user]\n\tname = Op\n", 0o644),),
-        git_remotes=(),
+        remotes=(),
+        identities=(),
+        pipelock=Pipelock(),
         supervise=True,
         limits=Limits(2 << 30, 512, 1024, 1 << 28),
         notes=("the repository's agent shell is used in place of the one in HOME",) if spec.agent == "shell" else (),
@@ -111,6 +115,10 @@ class FakeWorld:
     fail: dict[str, BackendError | Exception] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
     count: int = 0
+    desk: FakeDesk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.desk = FakeDesk(self._called)
 
     def _called(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
@@ -158,6 +166,9 @@ class FakeWorld:
         self.live = [a for a in self.live if a.slug != slug]
         kept = slug in self.changed and not self.changed[slug].exported and not drop_changes
         return f"{HOME}/state/{slug}.patch" if kept else ""
+
+    def supply(self, slug: str) -> None:
+        self._called("supply", slug)
 
     def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]:
         self._called("attach_argv", slug, pane)

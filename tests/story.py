@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import urwid.testing
@@ -35,6 +35,9 @@ class Story:
     foregrounds: list[tuple[str, ...]] = field(default_factory=list)
     pressed: set[tuple[str, str]] = field(default_factory=set)
     ended: bool = False
+    editor: Callable[[str], str] = str
+    edits: list[str] = field(default_factory=list)
+    watch: e.WatchProposals | None = None
 
     @classmethod
     def of(
@@ -57,18 +60,27 @@ class Story:
                 self.ended = True
             elif isinstance(effect, self.held):
                 self.waiting.append(effect)
+            elif isinstance(effect, e.WatchProposals) and effect.seen == self.world.desk.mark():
+                self.watch = effect  # it hangs until something differs
             else:
-                seams = Seams(self.world, self.panes, self._hand_over)
+                seams = Seams(self.world, self.panes, self._hand_over, self._edit)
                 self.happens(perform(effect, seams, self.happens))
 
     def _hand_over(self, argv: Iterable[str]) -> int:
         self.foregrounds.append(tuple(argv))
         return self.status
 
+    def _edit(self, text: str, suffix: str) -> str:
+        self.edits.append(text)
+        return self.editor(text)
+
     def happens(self, msg: m.Msg) -> Story:
         """A message, and all that follows from it."""
         self.model, effects = update(self.model, msg)
         self._do(effects)
+        if self.watch and self.watch.seen != self.world.desk.mark():
+            watch, self.watch = self.watch, None
+            self._do((watch,))
         return self
 
     def press(self, *keys: str) -> Story:

@@ -5,21 +5,38 @@ from __future__ import annotations
 from functools import lru_cache
 
 from backends.api import Changes, Leftover
-from botbottle_tui.core.keymap import Context, contexts, footer, key_names, resolve, sections
+from botbottle_tui.core.action import Context
+from botbottle_tui.core.keymap import contexts, footer, key_names, resolve, sections
 from botbottle_tui.core.model import Model, pop
 from botbottle_tui.core.overlay import (
+    Batch,
     ChangesView,
     Cleanup,
     Confirm,
     Failure,
     Help,
+    Lasting,
     Overlay,
     Picker,
     Preflight,
     Prompt,
+    Review,
+    Rules,
+    Typed,
 )
 from botbottle_tui.core.preflight_text import LABEL, preflight_lines, preflight_status
-from botbottle_tui.core.styled import Line, Style, line, wrapped
+from botbottle_tui.core.review_text import LABEL as REVIEW_LABEL
+from botbottle_tui.core.review_text import (
+    batch_lines,
+    batch_status,
+    diff_style,
+    lasting_lines,
+    review_lines,
+    rules_lines,
+    title_of,
+    typed_lines,
+)
+from botbottle_tui.core.styled import Line, line, wrapped
 from botbottle_tui.core.text import clean, files
 
 DIFF_LINES = 20_000
@@ -58,6 +75,18 @@ def title(overlay: Overlay) -> str:
             return f"Changes of {clean(overlay.slug)}"
         case Cleanup():
             return "Cleanup"
+        case Review():
+            return f"{'Question' if overlay.question else 'Proposal'} of {clean(overlay.waiting.slug)}"
+        case Lasting():
+            return f"For good: {clean(overlay.preview.file if overlay.preview else overlay.decision.slug)}"
+        case Batch():
+            return "Approve?"
+        case Rules():
+            return f"{'Routes' if overlay.what == 'routes' else 'Pipelock policy'} of {clean(overlay.slug)}"
+        case Typed(purpose="reason"):
+            return "Reject?"
+        case Typed():
+            return "Your answer"
 
 
 def head(model: Model, overlay: Overlay) -> tuple[Line, ...]:
@@ -73,6 +102,12 @@ def head(model: Model, overlay: Overlay) -> tuple[Line, ...]:
             return tuple(wrapped((line(text, "bold"),), width(model)))
         case Cleanup(leftovers=tuple() as found) if found:
             return tuple(wrapped((line(f"y removes these {len(found)}, all dead:", "bold"),), width(model)))
+        case Batch():
+            return tuple(wrapped((batch_status(overlay),), width(model)))
+        case Typed():
+            return tuple(wrapped((line(f"> {overlay.text}▏"),), width(model)))
+        case Review() if not overlay.question:
+            return tuple(wrapped((line(title_of(overlay.waiting), "bold"),), width(model)))[:2]
         case _:
             return ()
 
@@ -105,6 +140,16 @@ def body(model: Model, overlay: Overlay) -> tuple[Line, ...]:
             return changes_lines(overlay.changes, columns)
         case Cleanup():
             return tuple(wrapped(cleanup_lines(overlay.leftovers), columns))
+        case Review():
+            return tuple(wrapped(review_lines(model, overlay), columns, REVIEW_LABEL))
+        case Lasting():
+            return tuple(wrapped(lasting_lines(overlay), columns))
+        case Batch():
+            return tuple(wrapped(batch_lines(overlay), columns))
+        case Rules():
+            return tuple(wrapped(rules_lines(overlay), columns))
+        case Typed():
+            return tuple(wrapped(typed_lines(overlay), columns))
         case Failure():
             told = [line(x) for x in overlay.message.splitlines() or [""]]
             hint = [(), line(overlay.hint, "bold")] if overlay.hint else []
@@ -123,7 +168,7 @@ def help_lines(first: tuple[Context, ...], columns: int) -> tuple[Line, ...]:
         out.append(line(heading, "bold"))
         out += [(("key", f"  {key_names(b):<17} "), ("", b.help)) for b in bindings]
         out.append(())
-    marks = "Marks: > the selected row, * the bottle in the pane beside, ! an error"
+    marks = "Marks: > the selected row, * the bottle in the pane beside, # marked, + new, ! an error"
     return tuple(wrapped((*out, line(marks, "dim")), columns, 20))
 
 
@@ -134,18 +179,10 @@ def changes_lines(changes: Changes, columns: int) -> tuple[Line, ...]:
     out += [(("bold", words.get(kind, clean(kind))), ("", clean(path))) for kind, path in changes.files]
     out.append(())
     patch = changes.patch.split("\n")
-    out += [line(text, _diff_style(text)) for text in patch[:DIFF_LINES]]
+    out += [line(text, diff_style(text)) for text in patch[:DIFF_LINES]]
     if len(patch) > DIFF_LINES:
         out.append(line(f"… {len(patch) - DIFF_LINES} more lines: e exports all of it", "warn"))
     return tuple(wrapped(out, columns))
-
-
-def _diff_style(text: str) -> Style:
-    if text.startswith(("diff ", "index ", "--- ", "+++ ", "new file", "deleted file", "old mode", "new mode")):
-        return "bold"
-    if text.startswith("@@"):
-        return "hunk"
-    return "add" if text.startswith("+") else "del" if text.startswith("-") else ""
 
 
 def cleanup_lines(leftovers: tuple[Leftover, ...] | None) -> list[Line]:

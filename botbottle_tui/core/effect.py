@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from backends.api import LaunchPlan, LaunchSpec, Leftover
+from backends.api import Decision, LaunchPlan, LaunchSpec, Leftover
+
+What = Literal["routes", "pipelock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,65 @@ class Foreground(AboutBottle):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WatchProposals:
+    """Answers as soon as what waits differs from `seen`, or after some seconds; "" is answered at once."""
+
+    seen: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPreviews:
+    """What would granting these (bottle, id) change, or with `lasting` change in the manifest?"""
+
+    targets: tuple[tuple[str, str], ...]
+    text: str = ""
+    lasting: bool = False
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EditRequest:
+    """Give this terminal to the operator's editor with a request in it."""
+
+    slug: str
+    id: str
+    text: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    decisions: tuple[Decision, ...]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EditRules:
+    """Give this terminal to the operator's editor with a bottle's rules in it; `text` "" stands for the live ones."""
+
+    slug: str
+    what: What
+    text: str = ""
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRules:
+    slug: str
+    what: What
+    text: str
+    seen: str
+    seq: int = 0
+
+
+class Supply(AboutBottle):
+    """Give the bottle's bundle its credentials again, from this process's environment."""
+
+    __slots__ = ()
+
+
 class Quit(Plain):
     """End the dashboard; bottles go on."""
 
@@ -166,6 +228,13 @@ Effect = (
     | OpenPane
     | ClosePane
     | Foreground
+    | WatchProposals
+    | LoadPreviews
+    | EditRequest
+    | Decide
+    | EditRules
+    | ChangeRules
+    | Supply
     | Quit
 )
 
@@ -190,6 +259,13 @@ LABELS: dict[type[Effect], str] = {
     OpenPane: "opening the pane",
     ClosePane: "closing the pane",
     Foreground: "in the foreground",
+    WatchProposals: "watching for proposals",
+    LoadPreviews: "working out what would change",
+    EditRequest: "in the editor",
+    Decide: "deciding",
+    EditRules: "in the editor",
+    ChangeRules: "changing the rules",
+    Supply: "giving credentials",
     Quit: "ending",
 }
 
@@ -199,7 +275,7 @@ def label(effect: Effect) -> str:
     what = LABELS[type(effect)]
     if isinstance(effect, Launch):
         return f"{what} {effect.plan.slug}"
-    if isinstance(effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground):
+    if isinstance(effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground | ChangeRules | Supply):
         return f"{what}: {effect.slug}"
     return what
 
@@ -208,6 +284,8 @@ def slug_of(effect: Effect) -> str:
     """The bottle that an effect is about, or ""."""
     if isinstance(effect, Launch):
         return effect.plan.slug
-    if isinstance(effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground | ReadActivity):
+    if isinstance(
+        effect, Stop | LoadChanges | Export | Apply | OpenPane | Foreground | ReadActivity | ChangeRules | Supply
+    ):
         return effect.slug
     return ""

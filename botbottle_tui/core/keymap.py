@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Literal
-
 from botbottle_tui.core import refusals as no
+from botbottle_tui.core.action import Action, Binding, Context
 from botbottle_tui.core.model import Model, Pane
-from botbottle_tui.core.overlay import ChangesView, Cleanup, Confirm, Failure, Help, Picker, Preflight, Prompt
-
-Context = Literal[
-    "main", "agents", "filter", "picker", "preflight", "folder", "prompt", "confirm", "help", "changes", "cleanup",
-    "failure",
-]  # fmt: skip
-
-
-class Action(Enum):
-    """What a key can mean."""
-
-    NEW = "new"
-    NEW_OPTIONS = "new-options"
-    CLEANUP = "cleanup"
-    NEXT_PANE = "next-pane"
-    HELP = "help"
-    INIT = "init"
-    REFRESH = "refresh"
-    QUIT = "quit"
-    LEAVE = "leave"
-    UP = "up"
-    DOWN = "down"
-    PAGE_UP = "page-up"
-    PAGE_DOWN = "page-down"
-    FIRST = "first"
-    LAST = "last"
-    JUMP = "jump"
-    OPEN = "open"
-    STOP = "stop"
-    CHANGES = "changes"
-    FILTER = "filter"
-    CHOOSE = "choose"
-    ERASE = "erase"
-    ERASE_ALL = "erase-all"
-    LAUNCH = "launch"
-    MODE = "mode"
-    FOLDER = "folder"
-    TEXTS = "texts"
-    RECHECK = "recheck"
-    ANSWER = "answer"
-    EXPORT = "export"
-    APPLY = "apply"
-    SWEEP = "sweep"
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """`blocked` answers "" or why the key is refused now; `short` is its word in the footer, "" for none."""
-
-    context: Context
-    keys: tuple[str, ...]
-    action: Action
-    help: str
-    blocked: Callable[[Model], str] = no.never
-    short: str = ""
+from botbottle_tui.core.overlay import (
+    Batch,
+    ChangesView,
+    Cleanup,
+    Confirm,
+    Failure,
+    Help,
+    Lasting,
+    Picker,
+    Preflight,
+    Prompt,
+    Review,
+    Rules,
+    Typed,
+)
 
 
 def _moves(context: Context, what: str) -> tuple[Binding, ...]:
@@ -92,8 +48,15 @@ KEYMAP: tuple[Binding, ...] = (
     Binding("agents", ("enter", "o"), Action.OPEN, "open the bottle (attach)", no.no_open, "open"),
     Binding("agents", ("x",), Action.STOP, "stop the bottle, after a question", no.no_stop, "stop"),
     Binding("agents", ("D",), Action.CHANGES, "what the agent changed; export or apply it", no.no_changes, "changes"),
+    Binding("agents", ("e",), Action.EDIT_ROUTES, "edit its routes while it runs", no.no_rules, "routes"),
+    Binding("agents", ("p",), Action.EDIT_POLICY, "edit its pipelock policy", no.no_policy),
     Binding("agents", ("/",), Action.FILTER, "filter the rows", no.no_filter, "filter"),
     Binding("agents", tuple("123456789"), Action.JUMP, "to that row"),
+    Binding("proposals", ("enter",), Action.REVIEW, "what it would change", no.no_proposal, "review"),
+    Binding("proposals", ("a",), Action.APPROVE, "approve it, or all marked, after a look", no.no_proposal, "approve"),
+    Binding("proposals", ("x",), Action.REJECT, "reject it, or all marked, with a reason", no.no_proposal, "reject"),
+    Binding("proposals", (" ",), Action.MARK, "mark it, to answer several at once", no.no_proposal, "mark"),
+    Binding("main", ("w",), Action.NEXT_WAITING, "to the next proposal that waits", no.no_waiting, "waiting"),
     Binding("main", ("n",), Action.NEW, "new agent", no.no_new, "new"),
     Binding("main", ("N",), Action.NEW_OPTIONS, "new agent, choosing backend and workspace", no.no_new),
     Binding("main", ("i",), Action.INIT, "write the example manifests", no.no_init, "init"),
@@ -144,6 +107,31 @@ KEYMAP: tuple[Binding, ...] = (
     Binding("cleanup", ("y",), Action.SWEEP, "remove all of it", no.no_sweep, "yes, remove"),
     *_moves("cleanup", "scroll"),
     _leave("cleanup", "leave; nothing is removed", "q"),
+    Binding("review", ("a",), Action.APPROVE, "approve exactly this", no.no_approve, "approve"),
+    Binding("review", ("m",), Action.MODIFY, "change it in your editor first", no.no_modify, "modify"),
+    Binding("review", ("x",), Action.REJECT, "reject it, with a reason", short="reject"),
+    Binding(
+        "review", ("A",), Action.APPROVE_LASTING, "approve for good: in the manifest too", no.no_lasting, "for good"
+    ),
+    *_moves("review", "scroll"),
+    _leave("review", "leave; it waits on", "q"),
+    Binding("question", ("enter", "a"), Action.REPLY, "answer with this choice, or type one", no.no_approve, "answer"),
+    Binding("question", ("x",), Action.REJECT, "do not answer, with a reason", short="reject"),
+    *_moves("question", "move"),
+    _leave("question", "leave; it waits on", "q"),
+    Binding("lasting", ("y",), Action.APPROVE, "approve it and write this", no.no_lasting_yes, "yes, write it"),
+    *_moves("lasting", "scroll"),
+    _leave("lasting", "back", "q"),
+    Binding("batch", ("y",), Action.APPROVE, "approve those that can be", no.no_batch_yes, "yes, approve"),
+    *_moves("batch", "scroll"),
+    _leave("batch", "leave; they wait on", "q"),
+    Binding("rules", ("y",), Action.CHANGE_RULES, "change them now", no.no_rules_yes, "yes, change"),
+    Binding("rules", ("m",), Action.EDIT_AGAIN, "edit again", short="edit again"),
+    *_moves("rules", "scroll"),
+    _leave("rules", "leave; nothing is changed", "q"),
+    Binding("typed", ("enter",), Action.CHOOSE, "send this line", no.no_line, "send"),
+    *_typing("typed"),
+    _leave("typed", "back"),
     *_moves("failure", "scroll"),
     _leave("failure", "leave", "enter", "q", " "),
 )
@@ -151,6 +139,7 @@ KEYMAP: tuple[Binding, ...] = (
 TITLES: dict[Context, str] = {
     "main": "Everywhere",
     "agents": "Agents",
+    "proposals": "Proposals",
     "filter": "While filtering",
     "picker": "Choosing",
     "preflight": "Before a start",
@@ -160,6 +149,12 @@ TITLES: dict[Context, str] = {
     "help": "Help",
     "changes": "Changes",
     "cleanup": "Cleanup",
+    "review": "A proposal",
+    "question": "A question of the agent",
+    "lasting": "For good",
+    "batch": "Approving several",
+    "rules": "Changed rules",
+    "typed": "Asked for a line",
     "failure": "An error",
 }
 
@@ -174,6 +169,8 @@ def contexts(model: Model) -> tuple[Context, ...]:
     if not model.overlays:
         if model.filtering:
             return ("filter",)
+        if model.focus is Pane.PROPOSALS:
+            return ("proposals", "main")
         return ("agents", "main") if model.focus is Pane.AGENTS else ("main",)
     match model.overlays[-1]:
         case Picker():
@@ -192,6 +189,16 @@ def contexts(model: Model) -> tuple[Context, ...]:
             return ("changes",)
         case Cleanup():
             return ("cleanup",)
+        case Review() as review:
+            return ("question",) if review.question else ("review",)
+        case Lasting():
+            return ("lasting",)
+        case Batch():
+            return ("batch",)
+        case Rules():
+            return ("rules",)
+        case Typed():
+            return ("typed",)
         case Failure():
             return ("failure",)
 
@@ -207,7 +214,7 @@ def resolve(model: Model, key: str) -> Binding | None:
 
 def typing(model: Model) -> bool:
     """Whether a character that is no key is text."""
-    return contexts(model)[0] in ("filter", "picker", "folder", "prompt")
+    return contexts(model)[0] in ("filter", "picker", "folder", "prompt", "typed")
 
 
 def key_name(key: str) -> str:

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from backends.api import Agent, BackendInfo, Fault, LaunchSpec, WorkspaceMode
+from backends.api import Agent, BackendInfo, Fault, LaunchSpec, Waiting, WorkspaceMode
 from botbottle_tui.core.effect import Effect, slug_of
 from botbottle_tui.core.overlay import Overlay
 from manifests.catalog import Catalog
@@ -84,6 +84,8 @@ SMALLEST = (24, 9)  # columns, rows
 class Model:
     """`seq` numbers requests; an enumeration asked before `fence` is stale. `shown` is the bottle in the other pane.
 
+    `proposal` is the selected one, `arrived` when each was first seen, `mark` what the last watch answered.
+    `supplied` are the bottles whose lost credentials were given again, until they are well.
     `folder` is the workspace of the last launch from here; the last launch of another dashboard tells all but that.
     """
 
@@ -104,6 +106,13 @@ class Model:
     activity_back: int = 0
     activity_fault: str = ""
     notes: tuple[Note, ...] = ()
+    proposals: tuple[Waiting, ...] | None = None
+    proposal: tuple[str, str] = ("", "")
+    marked: frozenset[tuple[str, str]] = frozenset()
+    arrived: tuple[tuple[tuple[str, str], float], ...] = ()
+    inbox_faults: tuple[Fault, ...] = ()
+    mark: str = ""
+    supplied: frozenset[str] = frozenset()
     focus: Pane = Pane.AGENTS
     selected: str = ""
     filter: str = ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.api import Agent, BackendInfo, Changes, Fault, LaunchSpec, Leftover, Prepared
-from botbottle_tui.core.effect import Effect
+from backends.api import Agent, BackendInfo, Changes, Fault, LaunchSpec, Leftover, Prepared, Preview, Waiting
+from botbottle_tui.core.effect import Effect, What
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 
@@ -165,6 +165,64 @@ class ForegroundEnded:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProposalsSeen:
+    """What waits, oldest first; `mark` is what the next watch compares with."""
+
+    seq: int
+    mark: str
+    waiting: tuple[Waiting, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewsLoaded:
+    """In the order in which they were asked for."""
+
+    seq: int
+    previews: tuple[Preview, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEdited:
+    """`preview.text` is what the operator wrote, "" when it is the request as it came."""
+
+    seq: int
+    slug: str
+    id: str
+    preview: Preview
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A line for each that was done, a fault for each that was not and still waits."""
+
+    seq: int
+    done: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesEdited:
+    seq: int
+    slug: str
+    what: What
+    preview: Preview
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    seq: int
+    slug: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    seq: int
+    slug: str
+
+
 class Ended(Done):
     """The answer to `Quit`, which nobody reads any more."""
 
@@ -206,6 +264,13 @@ Final = (
     | Swept
     | PaneShown
     | ForegroundEnded
+    | ProposalsSeen
+    | PreviewsLoaded
+    | RequestEdited
+    | Decided
+    | RulesEdited
+    | RulesChanged
+    | Supplied
     | Ended
     | Superseded
     | Failed

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backends.api import Changes, EnvVar, LaunchSpec, Leftover, Prepared
-from botbottle_tui.core.effect import Apply, Quit, Stop
+from backends.api import Changes, Decision, EnvVar, LaunchSpec, Leftover, Prepared, Preview, Waiting
+from botbottle_tui.core.effect import Apply, Quit, Stop, What
+from sidecar_bundle.shared.proposal import Question
 
 PickerKind = Literal["agent", "backend", "workspace"]
 
@@ -97,6 +98,67 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """One proposal; `preview` is None while request `seq` works it out. `text` is the request as it was edited.
+
+    `cursor` is the choice of a question that has choices.
+    """
+
+    waiting: Waiting
+    seq: int
+    preview: Preview | None = None
+    text: str = ""
+    cursor: int = 0
+    scroll: int = 0
+
+    @property
+    def question(self) -> Question | None:
+        """The question, if it is one."""
+        payload = self.waiting.proposal.payload
+        return payload if isinstance(payload, Question) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """An approval for good before it happens: what would be written into the manifest."""
+
+    decision: Decision
+    seq: int
+    preview: Preview | None = None
+    scroll: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Proposals to be approved by one yes, each with what it would change."""
+
+    waiting: tuple[Waiting, ...]
+    seq: int
+    previews: tuple[Preview, ...] | None = None
+    scroll: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Edited rules of a bottle before they hold."""
+
+    slug: str
+    what: What
+    preview: Preview
+    scroll: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """One line to type: the reason of a rejection, or the answer to a question."""
+
+    purpose: Literal["reason", "answer"]
+    decisions: tuple[Decision, ...]
+    lines: tuple[str, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An error that stays until a key."""
 
@@ -106,4 +168,18 @@ class Failure:
     scroll: int = 0
 
 
-Overlay = Picker | Preflight | Prompt | Confirm | Help | ChangesView | Cleanup | Failure
+Overlay = (
+    Picker
+    | Preflight
+    | Prompt
+    | Confirm
+    | Help
+    | ChangesView
+    | Cleanup
+    | Review
+    | Lasting
+    | Batch
+    | Rules
+    | Typed
+    | Failure
+)

@@ -75,7 +75,7 @@ def _what(plan: LaunchPlan, texts: bool) -> list[Line]:
     out = _many("routes", [_route(r, refs) for r in plan.routes], "none: nothing outside is reached")
     out += _many("env", [_env(e) for e in plan.env if e.kind != "placeholder"])
     out += _many("skills", [p.name for p in plan.skills])
-    out += _many("git", list(plan.git_remotes))
+    out += _many("git", [f"{r.host}: {r.upstream}" for r in plan.remotes])
     out.append(_field("sidecars", ", ".join(plan.daemons)))
     mib = 1024 * 1024
     limits = f"{plan.limits.memory // mib} MiB memory, {plan.limits.pids} processes, {plan.limits.files} open files"
@@ -105,7 +105,7 @@ def _route(route: Route, refs: dict[str, str]) -> str:
     if route.ssrf_ip_allowlist:
         words.append(f"[private: {', '.join(route.ssrf_ip_allowlist)}]")
     if route.dlp != "block":
-        words.append(f"[dlp:{route.dlp}]")
+        words.append("[not scanned]" if route.dlp == "off" else f"[dlp:{route.dlp}]")
     return " ".join(words)
 
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from backends.api import WorkspaceMode
-from botbottle_tui.core.effect import Apply, Export, Launch, Stop
+from botbottle_tui.core.effect import Apply, ChangeRules, Decide, EditRequest, EditRules, Export, Launch, Stop
+from botbottle_tui.core.inbox import waiting
 from botbottle_tui.core.lists import fresh_home, items, picker_at, selected
 from botbottle_tui.core.model import Model, waiting_for
-from botbottle_tui.core.overlay import ChangesView, Cleanup, Confirm, Picker, Preflight, Prompt
+from botbottle_tui.core.overlay import (
+    Batch,
+    ChangesView,
+    Cleanup,
+    Confirm,
+    Lasting,
+    Picker,
+    Preflight,
+    Prompt,
+    Review,
+    Rules,
+    Typed,
+)
+from sidecar_bundle.shared.proposal import HeldRequest, PipelockRequest, RouteRequest
 
 
 def never(model: Model) -> str:
@@ -153,10 +167,104 @@ def no_sweep(model: Model) -> str:
     return "" if view.leftovers else "there is nothing to remove"
 
 
+def no_waiting(model: Model) -> str:
+    return "" if waiting(model) else "nothing waits for an answer"
+
+
+def no_proposal(model: Model) -> str:
+    return no_waiting(model) or _deciding(model)
+
+
+def _deciding(model: Model) -> str:
+    return "a decision is under way" if waiting_for(model, Decide) else ""
+
+
+def _rules(model: Model) -> str:
+    agent = selected(model)
+    if (why := _live(model)) or agent is None:
+        return why
+    if agent.state in ("lost", "foreign"):
+        return f"{agent.slug} has no rules here that could be changed"
+    return "that is under way" if waiting_for(model, EditRules, EditRequest, ChangeRules) else ""
+
+
+def no_rules(model: Model) -> str:
+    return _rules(model)
+
+
+def no_policy(model: Model) -> str:
+    agent = selected(model)
+    if (why := _rules(model)) or agent is None:
+        return why
+    return "" if "pipelock" in agent.services else f"pipelock does not run in {agent.slug}"
+
+
+def no_approve(model: Model) -> str:
+    view = model.overlays[-1]
+    if not isinstance(view, Review):
+        return ""
+    if view.preview is None:
+        return "still working out what would change"
+    return f"cannot be approved: {view.preview.refused}" if view.preview.refused else _deciding(model)
+
+
+def no_modify(model: Model) -> str:
+    view = model.overlays[-1]
+    if isinstance(view, Review) and view.preview is None:
+        return no_approve(model)
+    held = isinstance(view, Review) and isinstance(view.waiting.proposal.payload, HeldRequest)
+    return "there is nothing to change in it: a or x answers it" if held else ""
+
+
+def no_lasting(model: Model) -> str:
+    view = model.overlays[-1]
+    if isinstance(view, Review) and not isinstance(view.waiting.proposal.payload, RouteRequest | PipelockRequest):
+        return "no manifest can keep that; a approves it"
+    return no_approve(model)
+
+
+def no_lasting_yes(model: Model) -> str:
+    view = model.overlays[-1]
+    if not isinstance(view, Lasting):
+        return ""
+    if view.preview is None:
+        return "still working out what would be written"
+    return f"{view.preview.refused}; Esc, then a approves it for this run" if view.preview.refused else ""
+
+
+def no_batch_yes(model: Model) -> str:
+    view = model.overlays[-1]
+    if not isinstance(view, Batch):
+        return ""
+    if view.previews is None:
+        return "still working out what would change"
+    if all(p.refused for p in view.previews):
+        return f"cannot be approved: {view.previews[0].refused}"
+    return _deciding(model)
+
+
+def no_rules_yes(model: Model) -> str:
+    view = model.overlays[-1]
+    refused = isinstance(view, Rules) and view.preview.refused
+    return f"cannot be done: {refused}; m edits it again" if refused else ""
+
+
+def no_line(model: Model) -> str:
+    line = model.overlays[-1]
+    empty = isinstance(line, Typed) and line.purpose == "answer" and not line.text.strip()
+    return "type the answer; Esc leaves" if empty else ""
+
+
 def no_quit(model: Model) -> str:
     """What a quit now would interrupt, "" when nothing; the key then asks first."""
-    under_way = waiting_for(model, Launch, Stop, Apply)
+    under_way = waiting_for(model, Launch, Stop, Apply, Decide, ChangeRules)
     if under_way is None:
         return ""
-    words = {Launch: "a start", Stop: "a stop", Apply: "an apply"}
+    words = {
+        Launch: "a start",
+        Stop: "a stop",
+        Apply: "an apply",
+        Decide: "a decision",
+        ChangeRules: "a change of rules",
+    }
     return words.get(type(under_way.effect), "work") + " is under way"

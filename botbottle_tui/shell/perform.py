@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
-from backends.api import BackendError, LaunchSpec
+from backends.api import BackendError, LaunchSpec, Preview
 from botbottle_tui.core import effect as e
 from botbottle_tui.core import msg as m
 from botbottle_tui.shell.world import World
 
 log = logging.getLogger(__name__)
+
+WATCH = 5.0  # seconds after which a watch answers even though nothing happened
 
 
 class Panes(Protocol):
@@ -29,11 +31,15 @@ class Panes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """Where effects go. `hand_over` gives the terminal to an argv and blocks until its exit status is known."""
+    """Where effects go. `hand_over` gives the terminal to an argv and blocks until its exit status is known.
+
+    `edit` gives it to the operator's editor with a text (and the end of its file's name), and answers what was saved.
+    """
 
     world: World
     panes: Panes
     hand_over: Callable[[Sequence[str]], int]
+    edit: Callable[[str, str], str]
 
 
 def perform(effect: e.Effect, seams: Seams, post: Callable[[m.Msg], None]) -> m.Final:
@@ -98,10 +104,38 @@ def _perform(effect: e.Effect, seams: Seams, post: Callable[[m.Msg], None]) -> m
             return m.PaneShown(seq, "")
         case e.Foreground(slug=slug):
             return m.ForegroundEnded(seq, slug, seams.hand_over(world.attach_argv(slug, pane=False)))
+        case e.WatchProposals(seen=seen):
+            return m.ProposalsSeen(seq, *world.desk.watch(seen, WATCH))
+        case e.LoadPreviews(targets=targets, text=text, lasting=lasting):
+            look = world.desk.preview_lasting if lasting else world.desk.preview
+            if len(targets) == 1:
+                return m.PreviewsLoaded(seq, (look(*targets[0], text),))
+            return m.PreviewsLoaded(seq, tuple(_looked(look, *target) for target in targets))
+        case e.EditRequest(slug=slug, id=ident, text=text):
+            text = seams.edit(text, ".json" if text.startswith("#") else ".Dockerfile")
+            return m.RequestEdited(seq, slug, ident, world.desk.preview(slug, ident, text))
+        case e.Decide(decisions=decisions):
+            return m.Decided(seq, *world.desk.decide(decisions, lambda line: None))
+        case e.EditRules(slug=slug, what=what, text=text):
+            text = seams.edit(text or world.desk.rules(slug, what).text, ".json")
+            return m.RulesEdited(seq, slug, what, world.desk.preview_rules(slug, what, text))
+        case e.ChangeRules(slug=slug, what=what, text=text, seen=seen):
+            return m.RulesChanged(seq, slug, world.desk.change_rules(slug, what, text, seen))
+        case e.Supply(slug=slug):
+            world.supply(slug)
+            return m.Supplied(seq, slug)
         case e.Quit():
             return m.Ended(seq)
         case _:
             assert_never(effect)
+
+
+def _looked(look: Callable[[str, str], Preview], slug: str, ident: str) -> Preview:
+    """As one of several: what cannot be looked at does not keep the others from it."""
+    try:
+        return look(slug, ident)
+    except BackendError as error:
+        return Preview(refused=error.message)
 
 
 def _can_start(world: World, spec: LaunchSpec) -> bool:

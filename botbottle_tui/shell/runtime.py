@@ -120,12 +120,17 @@ class Dashboard:
         # only now: what the first frame does not need, and threads that compete for the interpreter
         from botbottle_tui.core import msg
         from botbottle_tui.core.update import start, update
+        from botbottle_tui.shell.editor import edited
         from botbottle_tui.shell.perform import Seams, perform
         from botbottle_tui.shell.tmux import TmuxPanes
         from botbottle_tui.shell.worker import Lanes
 
         self._msg, self._update = msg, update
-        seams = Seams(self._world, TmuxPanes(self._env), self.hand_over)
+
+        def edit(text: str, suffix: str) -> str:
+            return edited(text, suffix, self._env, self.hand_over)
+
+        seams = Seams(self._world, TmuxPanes(self._env), self.hand_over, edit)
         self._lanes = Lanes(lambda effect: perform(effect, seams, self.post), self.post)
         self.model, effects = start(self.model.options, time.time(), self._size())
         self._own_keys()

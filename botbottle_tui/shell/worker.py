@@ -49,6 +49,7 @@ class Lanes:
         self._perform, self._post = perform, post
         self._poll = Lane("poll", perform, post, newest=True)
         self._activity = Lane("activity", perform, post, newest=True)
+        self._watch = Lane("watch", perform, post, newest=True)
         self._pane = Lane("pane", perform, post, newest=False)
 
     def submit(self, effect: e.Effect) -> None:
@@ -58,6 +59,8 @@ class Lanes:
                 self._poll.submit(effect)
             case e.ReadActivity():
                 self._activity.submit(effect)
+            case e.WatchProposals():
+                self._watch.submit(effect)
             case e.CheckPane() | e.OpenPane() | e.ClosePane():
                 self._pane.submit(effect)
             case _:

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from backends.api import (
     Agent,
     BackendInfo,
     Changes,
+    Decision,
     Fault,
     LaunchPlan,
     LaunchSpec,
     Leftover,
     Prepared,
+    Preview,
     Progress,
     Values,
+    Waiting,
 )
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 
+What = Literal["routes", "pipelock"]
+
+
+class Desk(Protocol):
+    """Proposals and live rules of all bottles; as `World` in all else."""
+
+    def watch(self, seen: str, seconds: float) -> tuple[str, tuple[Waiting, ...], tuple[Fault, ...]]:
+        """A mark, what waits, and what cannot be read; blocks until the mark would differ from `seen`, or so long."""
+        ...
+
+    def preview(self, slug: str, ident: str, text: str = "") -> Preview: ...
+
+    def preview_lasting(self, slug: str, ident: str, text: str = "") -> Preview: ...
+
+    def decide(self, decisions: Sequence[Decision], progress: Progress) -> tuple[tuple[str, ...], tuple[Fault, ...]]:
+        """A line for each that was done, a fault for each that was not and waits on."""
+        ...
+
+    def rules(self, slug: str, what: What) -> Preview: ...
+
+    def preview_rules(self, slug: str, what: What, text: str) -> Preview: ...
+
+    def change_rules(self, slug: str, what: What, text: str, seen: str) -> str: ...
+
 
 class World(Protocol):
     """Every method may block, runs on a worker thread, prints nothing, and raises only `BackendError`."""
+
+    @property
+    def desk(self) -> Desk: ...
 
     def catalog(self, cwd: Path) -> Catalog: ...
 
@@ -44,6 +75,10 @@ class World(Protocol):
 
     def stop(self, slug: str, *, drop_changes: bool) -> str:
         """Stops a bottle; answers the path of the patch that kept its changes, or "" when there was none."""
+        ...
+
+    def supply(self, slug: str) -> None:
+        """Gives a running bottle its credentials again, from this process's environment."""
         ...
 
     def attach_argv(self, slug: str, *, pane: bool) -> tuple[str, ...]: ...

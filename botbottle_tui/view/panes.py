@@ -1,4 +1,4 @@
-"""The three panes: Agents, Proposals, Activity."""
+"""The panes Agents and Activity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import urwid
 
 from backends.api import Agent
 from botbottle_tui.core.effect import Enumerate
-from botbottle_tui.core.lists import activity, fresh_home, row_note, rows
+from botbottle_tui.core.health import services, trouble
+from botbottle_tui.core.inbox import count
+from botbottle_tui.core.lists import activity, fresh_home, row_note, rows, selected
 from botbottle_tui.core.lists import at as row_at
 from botbottle_tui.core.model import Model, Note, Pane, waiting_for
 from botbottle_tui.core.styled import Line, line, wrapped
@@ -81,16 +83,15 @@ def agent_row(model: Model, agent: Agent, index: int, width: int, longest: int) 
     else:
         name = fit(clean(agent.name), 14) if width >= 76 else clean(agent.name)
         rest = f"{name} {agent.backend}"
-        if width >= 76 and agent.services:
-            rest += f"  {' '.join(agent.services)}"
+        if width >= 76 and (daemons := services(agent)):
+            rest += f"  {daemons}"
+    if bad := trouble(agent):
+        rest = f"{services(agent)} ! {bad}"
+    if waits := count(model, agent.slug):
+        rest = f"[{waits} waiting] {rest}"
     style = STATE_STYLES[agent.state]
     bold = "bold" if agent.slug == model.shown else ""
     return (("", marks), (style, fit(agent.state, 9)), (bold, f"{slug} "), ("dim", f"{lived} "), ("", rest))
-
-
-def proposals(model: Model) -> Any:
-    """Nothing waits for an answer in this version."""
-    return titled(model, Pane.PROPOSALS, "Proposals (0)", fixed([line("nothing waits", "dim")], pad=1))
 
 
 def activity_title(model: Model) -> str:
@@ -98,6 +99,9 @@ def activity_title(model: Model) -> str:
     title = f"Activity of {model.selected}" if model.selected else "Activity"
     if model.activity_back:
         title += f" · {model.activity_back} back, G: newest"
+    agent = selected(model)
+    if agent and (bad := trouble(agent)):
+        title += f" ! {bad}"
     return title + (f" ! {model.activity_fault}" if model.activity_fault else "")
 
 

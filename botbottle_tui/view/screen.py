@@ -7,16 +7,17 @@ from typing import Any
 import urwid
 
 from botbottle_tui.core.body import hint
-from botbottle_tui.core.effect import CheckPane, Enumerate, Launch, ReadActivity, Warm, label
+from botbottle_tui.core.effect import CheckPane, Enumerate, Launch, ReadActivity, Warm, WatchProposals, label
 from botbottle_tui.core.model import SMALLEST, Model
 from botbottle_tui.core.styled import Line, line, wrapped
 from botbottle_tui.core.text import age
 from botbottle_tui.view.dialogs import dialog
-from botbottle_tui.view.panes import activity_pane, agents, proposals
+from botbottle_tui.view.panes import activity_pane, agents
+from botbottle_tui.view.proposals import proposals, wanted
 from botbottle_tui.view.rows import Rows, fixed
 
 WIDE = 120  # columns from which Activity stands beside the lists
-QUIET = (Enumerate, ReadActivity, CheckPane, Warm, Launch)  # said elsewhere, or not worth a word
+QUIET = (Enumerate, ReadActivity, CheckPane, Warm, Launch, WatchProposals)  # said elsewhere, or not worth a word
 SLOW = 1.0
 MOST_STATUS = 4
 
@@ -39,10 +40,11 @@ def panes(model: Model, room: int) -> Any:
     """Stacked, or on a wide screen with Activity beside the lists."""
     cols = model.size[0]
     if cols >= WIDE:
-        lists = urwid.Pile([agents(model), (2, proposals(model))])
+        lists = urwid.Pile([agents(model), (wanted(model, room), proposals(model))])
         return urwid.Columns([("weight", 1, lists), (1, urwid.SolidFill("│")), ("weight", 1, activity_pane(model))])
-    top = max(5, (room - 2) * 55 // 100)
-    return urwid.Pile([(top, agents(model)), (2, proposals(model)), activity_pane(model)])
+    inbox = wanted(model, room)
+    top = max(5, (room - inbox) * 55 // 100)
+    return urwid.Pile([(top, agents(model)), (inbox, proposals(model)), activity_pane(model)])
 
 
 def status(model: Model) -> list[Line]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from botbottle_tui.core import msg as m
-from botbottle_tui.core.effect import CheckPane, Enumerate, LoadBackends, LoadCatalog, LoadLast, Warm
+from botbottle_tui.core.effect import CheckPane, Enumerate, LoadBackends, LoadCatalog, LoadLast, Warm, WatchProposals
 from botbottle_tui.core.model import DashOptions, Model, Step, asked, waiting_for
-from botbottle_tui.core.update import agents, cleanup, failed, home, keys, launch, work
+from botbottle_tui.core.update import agents, cleanup, failed, home, inbox, keys, launch, rules, work
 
 SQUEEZED = 40  # columns; below it the pane beside is asked to make room
 
@@ -16,7 +16,9 @@ SQUEEZED = 40  # columns; below it the pane beside is asked to make room
 def start(options: DashOptions, now: float, size: tuple[int, int]) -> Step:
     """The first model, and what to ask first."""
     model = Model(options=options, now=now, size=size)
-    model, effects = asked(model, LoadCatalog(options.cwd), LoadBackends(), LoadLast(), Enumerate(), Warm())
+    model, effects = asked(
+        model, LoadCatalog(options.cwd), LoadBackends(), LoadLast(), Enumerate(), WatchProposals(), Warm()
+    )
     if options.tmux:
         model, pane = asked(model, CheckPane())
         effects += pane
@@ -77,6 +79,20 @@ def answered(model: Model, msg: m.Final) -> Step:
             return replace(model, shown=slug), ()
         case m.ForegroundEnded(_, slug, status):
             return agents.back(model, slug, status)
+        case m.ProposalsSeen():
+            return inbox.seen(model, msg)
+        case m.PreviewsLoaded():
+            return keys.clamped(inbox.previews(model, msg)), ()
+        case m.RequestEdited():
+            return keys.clamped(inbox.edited(model, msg)), ()
+        case m.Decided():
+            return inbox.decided(model, msg), ()
+        case m.RulesEdited():
+            return rules.edited(model, msg), ()
+        case m.RulesChanged():
+            return rules.changed(model, msg), ()
+        case m.Supplied():
+            return rules.supplied(model, msg), ()
         case m.Failed():
             return failed.failed(model, msg)
         case m.Warmed() | m.Superseded() | m.Ended():

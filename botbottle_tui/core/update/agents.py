@@ -15,7 +15,10 @@ from botbottle_tui.core.effect import (
     OpenPane,
     ReadActivity,
     Stop,
+    Supply,
+    WatchProposals,
 )
+from botbottle_tui.core.health import news, wants_credentials
 from botbottle_tui.core.lists import activity, reselect, rows, selected
 from botbottle_tui.core.model import Model, Step, ask, asked, note, push, say, waiting_for
 from botbottle_tui.core.msg import ActivityRead, Enumerated, Stopped
@@ -32,6 +35,8 @@ def ticked(model: Model) -> Step:
     starting = any(x.slug == model.selected for x in model.launches)
     if agent and not starting and not waiting_for(model, ReadActivity, slug=agent.slug):
         effects.append(ReadActivity(agent.slug, ACTIVITY_LINES))
+    if not waiting_for(model, WatchProposals):
+        effects.append(WatchProposals(model.mark))
     if model.ticks % 2 == 0:
         if not waiting_for(model, Enumerate):
             effects.append(Enumerate())
@@ -44,14 +49,23 @@ def enumerated(model: Model, msg: Enumerated) -> Step:
     """The bottles that live now; an answer older than what is known is dropped."""
     if msg.seq <= model.fence:
         return model, ()
-    before = {a.slug: a.state for a in model.agents or ()}
+    before = {a.slug: a for a in model.agents or ()}
+    wanting: list[Supply] = []
     agents = tuple(sorted(msg.agents, key=lambda a: (a.started, a.slug)))
     after = faulty(replace(model, agents=agents, fence=msg.seq), msg.faults)
     for agent in agents:
-        if before.get(agent.slug, agent.state) != agent.state and agent.state in ("done", "error", "lost"):
+        was = before.get(agent.slug)
+        if was and was.state != agent.state and agent.state in ("done", "error", "lost"):
             why = f": {agent.detail}" if agent.detail else ""
             after = note(after, f"{agent.state}{why}", agent.slug, error=agent.state != "done")
-    return reselect(model, after), ()
+        for text, bad in news(was, agent) if was else ():
+            after = note(after, text, error=bad)
+        # Once for each time that it loses them, and not at first sight: a launch is just about to give them.
+        if was and wants_credentials(was) and wants_credentials(agent) and agent.slug not in model.supplied:
+            wanting.append(Supply(agent.slug))
+    wants = {a.slug for a in agents if wants_credentials(a)}
+    supplied = (model.supplied & wants) | {e.slug for e in wanting}
+    return asked(reselect(model, replace(after, supplied=supplied)), *wanting)
 
 
 def faulty(model: Model, faults: tuple[Fault, ...]) -> Model:

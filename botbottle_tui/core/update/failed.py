@@ -10,7 +10,7 @@ from botbottle_tui.core import effect as e
 from botbottle_tui.core.lists import reselect
 from botbottle_tui.core.model import Model, Step, asked, note, say
 from botbottle_tui.core.msg import Failed
-from botbottle_tui.core.overlay import ChangesView, Cleanup, Confirm, Failure, Preflight
+from botbottle_tui.core.overlay import Batch, ChangesView, Cleanup, Confirm, Failure, Lasting, Preflight, Review
 from botbottle_tui.core.update import home
 from botbottle_tui.core.update.agents import faulty, stop_question
 from manifests.catalog import Broken, Catalog, ManifestError
@@ -25,7 +25,10 @@ def failure(model: Model, title: str, message: str, hint: str = "") -> Model:
     return replace(model, overlays=(Failure(title, message, hint), *model.overlays))
 
 
-def _instead(model: Model, seq: int, kind: type[ChangesView | Cleanup], title: str, msg: Failed) -> Model:
+Waits = type[ChangesView | Cleanup] | tuple[type[Review], type[Lasting], type[Batch]]
+
+
+def _instead(model: Model, seq: int, kind: Waits, title: str, msg: Failed) -> Model:
     """The failure in place of the overlay that waited for the answer; if that was left, nobody needs it."""
     overlays = tuple(
         Failure(title, msg.message, msg.hint) if isinstance(o, kind) and o.seq == seq else o for o in model.overlays
@@ -94,6 +97,22 @@ def failed(model: Model, msg: Failed) -> Step:
             return home.settle(replace(model, last_loaded=True))
         case e.Suggest():
             return home.settle(replace(model, suggested=""))
+        case e.WatchProposals():
+            if any(f.message == msg.message for f in model.inbox_faults):
+                return model, ()
+            fault = Fault("proposals", msg.message, msg.hint)
+            return note(replace(model, inbox_faults=(fault,)), f"proposals: {msg.message}", error=True), ()
+        case e.LoadPreviews():
+            return _instead(model, msg.seq, (Review, Lasting, Batch), "It cannot be looked at", msg), ()
+        case e.Decide():
+            return failure(model, "Not decided, still waiting", msg.message, msg.hint), ()
+        case e.EditRequest() | e.EditRules():
+            return failure(model, "Nothing was edited", msg.message, msg.hint), ()
+        case e.ChangeRules(slug=slug):
+            return failure(model, f"The rules of {slug} were not changed", msg.message, msg.hint), ()
+        case e.Supply(slug=slug):
+            text = f"{slug} needs credentials: {msg.message}" + (f" ({msg.hint})" if msg.hint else "")
+            return say(note(model, text, error=True), text, error=True), ()
         case e.Warm() | e.Quit():
             return model, ()
         case _:

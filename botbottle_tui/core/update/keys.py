@@ -5,26 +5,32 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from botbottle_tui.core.action import Action, Binding
 from botbottle_tui.core.body import height, last_scroll
 from botbottle_tui.core.effect import Apply, Quit, Stop
-from botbottle_tui.core.keymap import Action, Binding, key_name, resolve, typing
+from botbottle_tui.core.keymap import key_name, resolve, typing
 from botbottle_tui.core.lists import activity, choose, items, picker_at, reselect, rows
 from botbottle_tui.core.lists import at as row_at
 from botbottle_tui.core.model import SMALLEST, Model, Pane, Step, asked, pop, push, say, top
 from botbottle_tui.core.overlay import (
+    Batch,
     ChangesView,
     Choice,
     Cleanup,
     Confirm,
     Failure,
     Help,
+    Lasting,
     Picker,
     Preflight,
     Prompt,
+    Review,
+    Rules,
+    Typed,
 )
 from botbottle_tui.core.refusals import no_quit
 from botbottle_tui.core.text import clean
-from botbottle_tui.core.update import agents, cleanup, home, launch, work
+from botbottle_tui.core.update import agents, cleanup, home, inbox, launch, rules, work
 
 FAR = 1_000_000
 
@@ -124,6 +130,30 @@ def act(model: Model, binding: Binding, key: str) -> Step:
             return work.export(model)
         case Action.APPLY:
             return work.ask_apply(model), ()
+        case Action.NEXT_WAITING:
+            return inbox.next_waiting(model), ()
+        case Action.REVIEW:
+            return inbox.review(model)
+        case Action.MARK:
+            return inbox.mark(model), ()
+        case Action.APPROVE:
+            return inbox.approve(model)
+        case Action.APPROVE_LASTING:
+            return inbox.approve_lasting(model)
+        case Action.REPLY:
+            return inbox.reply(model)
+        case Action.REJECT:
+            return inbox.reject(model)
+        case Action.MODIFY:
+            return inbox.edit(model)
+        case Action.EDIT_ROUTES:
+            return rules.edit(model, "routes")
+        case Action.EDIT_POLICY:
+            return rules.edit(model, "pipelock")
+        case Action.EDIT_AGAIN:
+            return rules.edit_again(model)
+        case Action.CHANGE_RULES:
+            return rules.change(model)
         case Action.SWEEP:
             return cleanup.sweep(model)
         case _:
@@ -162,6 +192,8 @@ def chosen(model: Model) -> Step:
             return launch.picked(model, picker)
         case Preflight() as flight:
             return launch.use_folder(model, flight)
+        case Typed() as line:
+            return inbox.said(model, line)
         case _:
             return model, ()
 
@@ -196,6 +228,8 @@ def typed(model: Model, edit: launch.Edit) -> Step:
             return top(model, replace(flight, folder=edit(folder))), ()
         case Prompt() as prompt:
             return top(model, replace(prompt, text=edit(prompt.text))), ()
+        case Typed() as line:
+            return top(model, replace(line, text=edit(line.text))), ()
         case _:
             return model, ()
 
@@ -217,11 +251,10 @@ def move(model: Model, by: int) -> Model:
             shown = items(model, picker)
             index = max(0, min(picker_at(picker, shown) + by, len(shown) - 1))
             return top(model, replace(picker, cursor=shown[index].key)) if shown else model
-        case Preflight() | Help() | ChangesView() | Cleanup() | Failure() as overlay:
-            scroll = max(0, min(overlay.scroll + by, last_scroll(model, overlay)))
-            return top(model, replace(overlay, scroll=scroll))
-        case Prompt() | Confirm():
-            return model
+        case Review() as dialog if dialog.question and abs(by) == 1:
+            return inbox.choose(model, dialog, by)
+        case _:
+            return _scrolled(model, by)
 
 
 def _move_in_pane(model: Model, by: int) -> Model:
@@ -232,7 +265,7 @@ def _move_in_pane(model: Model, by: int) -> Model:
     if model.focus is Pane.ACTIVITY:
         most = max(0, len(activity(model)) - 1)
         return replace(model, activity_back=max(0, min(model.activity_back - by, most)))
-    return say(model, "nothing waits here")
+    return inbox.move(model, by)
 
 
 def _page(model: Model) -> int:
@@ -241,10 +274,23 @@ def _page(model: Model) -> int:
 
 def clamped(model: Model) -> Model:
     """The model with the top overlay scrolled no further than it goes, after its size or text changed."""
-    if not model.overlays:
-        return model
+    return _scrolled(model, 0) if model.overlays else model
+
+
+def _scrolled(model: Model, by: int) -> Model:
     match model.overlays[-1]:
-        case Preflight() | Help() | ChangesView() | Cleanup() | Failure() as overlay:
-            return top(model, replace(overlay, scroll=min(overlay.scroll, last_scroll(model, overlay))))
+        case (
+            Preflight()
+            | Help()
+            | ChangesView()
+            | Cleanup()
+            | Review()
+            | Lasting()
+            | Batch()
+            | Rules()
+            | Failure() as overlay
+        ):
+            scroll = max(0, min(overlay.scroll + by, last_scroll(model, overlay)))
+            return top(model, replace(overlay, scroll=scroll))
         case _:
             return model

@@ -7,11 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends.api import LaunchSpec, WorkspaceMode
-from botbottle_tui.core.effect import Enumerate, Foreground, Launch, LoadCatalog, OpenPane, Prepare, Warm
+from botbottle_tui.core.effect import (
+    EditRequest,
+    EditRules,
+    Enumerate,
+    Foreground,
+    Launch,
+    LoadCatalog,
+    OpenPane,
+    Prepare,
+    Warm,
+)
 from botbottle_tui.core.lists import available, choose, default_backend, default_spec, items, likely_agent, picker_at
 from botbottle_tui.core.model import Launching, Model, Pane, Step, ask, asked, note, pop, push, say, top, waiting_for
 from botbottle_tui.core.msg import Launched, SpecPrepared
 from botbottle_tui.core.overlay import Picker, Preflight, Prompt
+from sidecar_bundle.shared.weak import weak
 
 Edit = Callable[[str], str]
 
@@ -135,6 +146,9 @@ def launch(model: Model, flight: Preflight, answers: tuple[tuple[str, str], ...]
     assert flight.prepared is not None and flight.prepared.plan is not None
     plan = flight.prepared.plan
     row = Launching(plan.slug, plan.agent, plan.backend, model.now)
+    for name, value in answers:
+        if reason := weak(value):
+            model = note(model, f"{name} is not protected: {reason}", plan.slug, error=True)
     model = replace(model, overlays=(), launches=(*model.launches, row), filter="", focus=Pane.AGENTS)
     return asked(choose(model, plan.slug), Launch(plan, flight.spec, answers))
 
@@ -156,7 +170,7 @@ def launched(model: Model, msg: Launched) -> Step:
         fence=model.seq,
     )
     model = note(model, "started", agent.slug)
-    idle = not model.overlays and not model.filtering and not waiting_for(model, Foreground)
+    idle = not model.overlays and not model.filtering and not waiting_for(model, Foreground, EditRequest, EditRules)
     if model.options.tmux:
         return asked(model, OpenPane(agent.slug, focus=idle), Enumerate(), Warm())
     if idle:

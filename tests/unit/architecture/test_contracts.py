@@ -33,6 +33,7 @@ PLANTS = {
     "yaml": ("botbottle_tui/host/planted_yaml.py", "import yaml", "planted_yaml -> yaml"),
     "docker": ("backends/bubblewrap/planted_docker.py", "from docker import DockerClient", "planted_docker -> docker"),
     "mitmproxy": ("sidecar_bundle/init/planted_proxy.py", "from mitmproxy import http", "planted_proxy -> mitmproxy"),
+    "mcp": ("sidecar_bundle/init/planted_mcp.py", "import mcp.server", "planted_mcp -> mcp"),
     "threads": ("backends/planted_threads.py", "def f():\n    import threading", "planted_threads -> threading"),
     "subprocess": ("botbottle_tui/shell/planted_sub.py", "import subprocess", "planted_sub -> subprocess"),
     "pure": ("manifests/planted_io.py", "import os.path", "planted_io -> os"),

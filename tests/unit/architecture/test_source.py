@@ -34,7 +34,10 @@ PURE = (
     *("botbottle_tui/core/", "botbottle_tui/view/", "manifests/", "agent_image/"),
     *(
         f"sidecar_bundle/{name}.py"
-        for name in ("egress/decide", "egress/addresses", "egress/target", "init/supervisor")
+        for name in (
+            *("egress/decide", "egress/credentials", "egress/live", "egress/names", "egress/target"),
+            *("shared/addresses", "dialer/policy", "init/supervisor", "pipelock/audit", "pipelock/config"),
+        )
     ),
 )
 IMPURE_CALLS = {"open", "input", "print", "exec", "eval", "breakpoint", "__import__"}

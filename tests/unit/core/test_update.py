@@ -19,6 +19,7 @@ A = Agent("a-1", "builder", "bubblewrap", "running", NOW - 9)
 B = Agent("b-2", "builder", "bubblewrap", "running", NOW - 5)
 SPEC = LaunchSpec("builder", "bubblewrap", CWD)
 PLAN = plan(SPEC, "c-3")
+WATCHING = InFlight(e.WatchProposals("", 9), NOW)
 
 
 def model(**more: object) -> Model:
@@ -28,7 +29,14 @@ def model(**more: object) -> Model:
 
 def test_start_asks_for_everything_once() -> None:
     first, effects = start(OPTIONS, NOW, (80, 24))
-    assert effects == (e.LoadCatalog(CWD, 1), e.LoadBackends(2), e.LoadLast(3), e.Enumerate(4), e.Warm(5))
+    assert effects == (
+        e.LoadCatalog(CWD, 1),
+        e.LoadBackends(2),
+        e.LoadLast(3),
+        e.Enumerate(4),
+        e.WatchProposals("", 5),
+        e.Warm(6),
+    )
     assert first.in_flight == tuple(InFlight(x, NOW) for x in effects)
 
 
@@ -59,11 +67,13 @@ def test_selection_is_kept_by_slug() -> None:
 
 
 def test_a_tick_asks_for_nothing_that_has_not_answered() -> None:
-    before = model(ticks=1, in_flight=(InFlight(e.Enumerate(1), NOW), InFlight(e.ReadActivity("a-1", 500, 2), NOW)))
+    before = model(
+        ticks=1, in_flight=(InFlight(e.Enumerate(1), NOW), InFlight(e.ReadActivity("a-1", 500, 2), NOW), WATCHING)
+    )
     after, effects = update(before, m.Ticked(NOW + 1))
     assert (after, effects) == (replace(before, now=NOW + 1, ticks=2), ())
     _, effects = update(model(ticks=1, seq=5), m.Ticked(NOW + 1))
-    assert effects == (e.ReadActivity("a-1", 500, 6), e.Enumerate(7))
+    assert effects == (e.ReadActivity("a-1", 500, 6), e.WatchProposals("", 7), e.Enumerate(8))
 
 
 def test_checks_of_a_changed_preflight_are_dropped() -> None:
@@ -109,10 +119,22 @@ def test_secrets_are_in_no_repr() -> None:
 @pytest.mark.parametrize("kind", e.LABELS)
 def test_every_effect_that_fails_is_told_or_quiet_but_no_longer_waited_for(kind: type[e.Effect]) -> None:
     given = {"cwd": CWD, "slug": "a-1", "limit": 1, "specs": (), "spec": SPEC, "plan": PLAN, "leftovers": ()}
+    given |= {"targets": (), "id": "i", "text": "", "decisions": (), "what": "routes", "seen": ""}
     effect = kind(**{f.name: given[f.name] for f in fields(kind) if f.name in given}, seq=3)  # type: ignore[arg-type]
     after, effects = update(model(seq=3, in_flight=(InFlight(effect, NOW),)), m.Failed(3, effect, "why", "hint"))
     assert not any(f.effect.seq == 3 for f in after.in_flight)
-    quiet = (e.Warm, e.Quit, e.LoadLast, e.Suggest, e.ClosePane, e.CheckPane, e.Prepare, e.LoadChanges, e.FindLeftovers)
+    quiet = (
+        e.Warm,
+        e.Quit,
+        e.LoadLast,
+        e.Suggest,
+        e.ClosePane,
+        e.CheckPane,
+        e.Prepare,
+        e.LoadChanges,
+        e.FindLeftovers,
+        e.LoadPreviews,
+    )
     broken = e.LoadCatalog, e.LoadBackends
     told = bool(after.notes or after.toast or after.overlays)
     assert told or isinstance(effect, quiet + broken), "a failure that nobody hears of"

@@ -40,7 +40,9 @@ def story_move() -> Story:
 
 def story_panes() -> Story:
     s = Story.of(three()).tick().sees("═ Agents", "─ Proposals", "nothing waits", "REFUSED GET evil.example/x no route")
-    s.press("tab").sees("═ Proposals").press("j").sees("nothing waits here").press("tab").sees("═ Activity of one-1")
+    s.press("tab").sees("═ Proposals").press("j").sees("nothing waits here").press("a").sees(
+        "nothing waits for an answer"
+    ).press("tab").sees("═ Activity of one-1")
     s.press("k").sees("1 back, G: newest").sees_no("REFUSED").press("up", "page up", "g").sees("/v1/0 200")
     s.press("home", "page down", "down", "j").press("end").sees("REFUSED").press("k", "G").sees("REFUSED")
     return s.press("esc").sees("═ Agents").press("tab", "tab", "tab").sees("═ Agents")

@@ -113,6 +113,7 @@ def story_values_are_asked() -> Story:
     s.press("enter").sees("type the value").types("hunterx").press("backspace").sees("> ••••••▏").sees_no("hunter")
     s.press("enter").sees("A value for SECOND", "(2 of 2").types("zz").press("ctrl u").types("pw").press("enter")
     assert s.called("launch") == [("builder-1", (("DB_PASSWORD", "hunter"), ("SECOND", "pw")))]
+    s.sees("! SECOND is not protected: under 8 characters").sees_no("hunter")
     s.press("n", "enter", "enter").sees("A value for").press("esc").sees("Start builder?")
     return s.press("enter", "ctrl c").sees("Start builder?")
 

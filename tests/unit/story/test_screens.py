@@ -20,7 +20,7 @@ from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 from tests.fake_world import NOW, FakeWorld
 from tests.story import Story, in_tmux
-from tests.unit.story.worlds import SECRET, three
+from tests.unit.story.worlds import SECRET, asking, three, unwell
 
 SCREENS = Path(__file__).parents[2] / "screens"
 SIZES = ((60, 20), (80, 24), (160, 50))
@@ -62,6 +62,11 @@ SCENES: dict[str, Callable[[tuple[int, int]], Story]] = {
         replace_left(three(), Leftover("bubblewrap", "folder", "/run/bot-bottle/old-9", "old-9", "its keeper is dead")),
         size=size,
     ).press("c"),
+    "proposals": lambda size: Story.of(asking(), size=size).press("w", " ", "j").tick(),
+    "review": lambda size: Story.of(asking(), size=size).press("w", "enter"),
+    "question": lambda size: Story.of(asking(), size=size).press("w", "j", "enter"),
+    "batch": lambda size: Story.of(asking(), size=size).press("w", "g", " ", " ", " ", "a"),
+    "health": lambda size: Story.of(unwell(), size=size).tick(times=2),
     "help": lambda size: Story.of(three(), size=size).press("?"),
     "wide": lambda size: Story.of(wide(), size=size).tick(100).tick(),
 }

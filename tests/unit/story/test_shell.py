@@ -67,6 +67,24 @@ def test_a_hung_poll_keeps_one_waiting_and_holds_up_nobody() -> None:
     assert [x.seq for x in answers.wait(5)[3:]] == [1, 4]  # type: ignore[union-attr]
 
 
+def test_a_watch_that_hangs_holds_up_nobody() -> None:
+    go, answers = threading.Event(), Answers()
+
+    def slow(effect: e.Effect) -> m.Final:
+        if isinstance(effect, e.WatchProposals):
+            go.wait(5)
+            return m.ProposalsSeen(effect.seq, "m", (), ())
+        return m.Warmed(effect.seq)
+
+    lanes = Lanes(slow, answers.post)
+    lanes.submit(e.WatchProposals("m", 1))
+    for effect in (e.Enumerate(2), e.ReadActivity("a", 1, 3), e.CheckPane(4), e.Decide((), 5)):
+        lanes.submit(effect)
+    assert {x.seq for x in answers.wait(4)} == {2, 3, 4, 5}  # type: ignore[union-attr]
+    go.set()
+    assert answers.wait(5)[-1] == m.ProposalsSeen(1, "m", (), ())
+
+
 def test_launches_run_at_once() -> None:
     both, answers = threading.Barrier(2, timeout=5), Answers()
 
@@ -82,7 +100,7 @@ def test_launches_run_at_once() -> None:
 
 def test_any_exception_is_a_failure_with_its_first_line() -> None:
     world = FakeWorld()
-    seams = Seams(world, FakePanes(), lambda argv: 0)
+    seams = Seams(world, FakePanes(), lambda argv: 0, lambda text, suffix: text)
     world.fail["stop"] = ValueError("odd\nand more")
     effect = e.Stop("a", seq=7)
     assert perform(effect, seams, print) == m.Failed(
@@ -95,7 +113,9 @@ def test_any_exception_is_a_failure_with_its_first_line() -> None:
 def test_a_home_folder_is_expanded_outside_the_pure_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/op")
     spec = e.LaunchSpec("builder", "bubblewrap", Path("~/shop"))
-    done = perform(e.Prepare(spec, 1), Seams(FakeWorld(), FakePanes(), lambda argv: 0), print)
+    done = perform(
+        e.Prepare(spec, 1), Seams(FakeWorld(), FakePanes(), lambda argv: 0, lambda text, suffix: text), print
+    )
     assert isinstance(done, m.SpecPrepared) and done.prepared.spec.cwd == CWD
 
 
@@ -164,12 +184,12 @@ sys.exit(runtime.run_dashboard(World(), cwd=CWD, home=Path(sys.argv[1]), options
 class Terminal:
     """A child on a pseudo-terminal."""
 
-    def __init__(self, home: Path, *args: str) -> None:
+    def __init__(self, home: Path, *args: str, code: str = "") -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(PYTHONPATH=str(ROOT), TERM="xterm")
             os.environ.pop("TMUX", None)
-            os.execv(sys.executable, [sys.executable, "-c", CHILD, str(home), *args])
+            os.execv(sys.executable, [sys.executable, "-c", code or CHILD, str(home), *args])
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.seen = b""
 

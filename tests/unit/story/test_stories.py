@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from botbottle_tui.core.keymap import KEYMAP
-from tests.unit.story import living, starting
+from tests.unit.story import deciding, living, starting
 
-STORIES = {n: f for part in (starting, living) for n, f in vars(part).items() if n.startswith("story_")}
+STORIES = {n: f for part in (starting, living, deciding) for n, f in vars(part).items() if n.startswith("story_")}
 
 
 @pytest.mark.parametrize("name", STORIES)
