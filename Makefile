@@ -36,7 +36,7 @@ docs: ## regenerate the generated parts of the documents
 	@$(PREPARE) python
 	@$(BIN)/python -m tests.docs --write
 
-bench: ## measure start-up, launch and painting, as ratios
+bench: ## measure start-up, launch, traffic, scanning, approvals and painting, as ratios
 	@$(PREPARE) test
 	@$(BIN)/bottle-dash setup
 	@$(BIN)/python -m tests.bench
