@@ -43,6 +43,21 @@ def test_rules_change_on_open_connections(b: Bundle, web: Any) -> None:
     assert "the routes no longer allow it" in b.activity()[-1]["reason"]
 
 
+def test_rules_change_while_connections_end_by_themselves(b: Bundle, web: Any) -> None:
+    pid = b.egress_pid
+    for _ in range(5):
+        b.configure(OPEN, API)
+        agents = [socket.create_connection(("127.0.0.1", b.port), 10) for _ in range(40)]
+        for agent in agents:
+            agent.sendall(b"GET http://open.example/ HTTP/1.1\r\nHost: open.example\r\n\r\n")
+        for agent in agents:
+            assert b" 200 " in agent.recv(4096)
+        for agent in agents:
+            agent.close()
+        assert b.configure(API) == "ready"
+    assert b.egress_pid == pid
+
+
 def test_needs_credentials_then_gets_them(b: Bundle, web: Any) -> None:
     route = {"host": "open.example", "auth": {"scheme": "token", "slot": "EGRESS_TOKEN_7"}}
     assert b.configure(route) == "needs-credentials"
