@@ -13,6 +13,7 @@ from typing import Any
 from mitmproxy.proxy import commands, server
 from mitmproxy.proxy.layers.http import _http2
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage
 
 h2 = _http2.h2
 
@@ -146,6 +147,9 @@ class Http2Server(_Paced, _http2.Http2Server):
         self._pace()
 
     def _handle_event(self, event: Any) -> Iterator[Any]:
+        if isinstance(event, ResponseEndOfMessage) and (stream := self.h2_conn.streams.get(event.stream_id)):
+            # Who has the whole answer may cut its body short (curl does); h2 would end the connection for that.
+            stream._expected_content_length = None
         yield from self._paced(event, super()._handle_event)
         frames = self.h2_conn.incoming_buffer._headers_buffer
         if frames and sum(len(frame.data) for frame in frames) > MAX_HEAD:

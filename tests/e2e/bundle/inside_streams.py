@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.bundle import h2_client as h2
 from tests.e2e.bundle.rig import AGENT, API, OPEN, ROOT, TOKEN, Bundle
 from tests.fake_upstream import digest, make_leaf, wait_listening
 
@@ -87,6 +88,19 @@ def test_a_refused_upload_is_answered_before_its_body(b: Bundle) -> None:
             part = sock.recv(65536)
             assert part, seen
             seen += part
+
+
+def test_a_body_that_ends_short_after_its_answer_ends_no_connection(b: Bundle) -> None:
+    with h2.connect(b, "evil.example") as conn:
+        for stream in (1, 3):
+            block = h2.head("evil.example", "/", b"\x83") + h2.field("content-length", "1")
+            conn.sendall(h2.frame(h2.HEADERS, h2.END_HEADERS, stream, block))
+            seen = (0, 0, 0, b"")
+            while seen[:3] != (h2.DATA, h2.END_STREAM, stream):
+                seen = h2.read_frame(conn)
+                assert seen[0] != h2.GOAWAY, seen
+            conn.sendall(h2.frame(h2.DATA, h2.END_STREAM, stream))
+    assert all("no route" in line["reason"] for line in b.activity()[-2:])
 
 
 def test_websockets_pass(b: Bundle, web: Any) -> None:
