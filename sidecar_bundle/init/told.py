@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -69,6 +70,11 @@ class Told:
         return message
 
     def _hold(self, name: str, fd: int) -> None:
-        if old := self._sockets.pop(name, None):
+        old = self._sockets.get(name)
+        if old is not None and os.fstat(fd).st_ino == os.fstat(old.fileno()).st_ino:
+            # The same once more: the daemon goes on with it, since who just connects would be lost in an exchange.
+            os.close(fd)
+            return
+        if old is not None:
             old.close()
         self._sockets[name] = socket.socket(fileno=fd)

@@ -103,10 +103,14 @@ def test_signals_restart_pipelock_alone_and_push_egress_again(four: Bundle) -> N
     until(lambda: told(four, "pipelock")[-1]["pid"] != before["pipelock"]["pid"])
     four.process.send_signal(signal.SIGHUP)
     until(lambda: told(four, "egress")[-1]["serial"] > before["egress"]["serial"])
+    assert [told(four, name)[-1] for name in ("git-gate", "supervise")] == [before["git-gate"], before["supervise"]]
     assert told(four, "egress")[-1]["listeners"] == []  # it has them
+    serial = told(four, "egress")[-1]["serial"]
+    configure(four, egress=four.listener)
+    until(lambda: told(four, "egress")[-1]["serial"] > serial)
+    assert told(four, "egress")[-1]["listeners"] == []  # the same once more
     for name in ("egress", "git-gate", "supervise"):
         assert told(four, name)[-1]["pid"] == before[name]["pid"]
-    assert [told(four, name)[-1] for name in ("git-gate", "supervise")] == [before["git-gate"], before["supervise"]]
 
 
 def test_only_what_the_configuration_names_is_kept(four: Bundle) -> None:
