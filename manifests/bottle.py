@@ -118,6 +118,7 @@ def _line(node: Node, key: str) -> int:
 def _route(doc: Document, item: Node, dotted: str) -> ManifestRoute:
     auth = item.at("auth")
     raw: dict[str, Any] = {"host": _text(item, "host"), "dlp": _text(item, "dlp") or "block"}
+    raw["prompt_injection"] = _text(item, "prompt_injection") or "off"
     raw["tls_passthrough"] = _true(item.at("pipelock", "tls_passthrough"))
     for key, node in (
         ("path_allowlist", item.at("path_allowlist")),

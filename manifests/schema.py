@@ -10,7 +10,7 @@ from typing import Literal
 
 from agent_image.providers import PROVIDERS
 from manifests.frontmatter import Document, Node
-from sidecar_bundle.shared.routes import DLP_MODES
+from sidecar_bundle.shared.routes import DLP_MODES, INJECTION_MODES
 
 Type = Literal["text", "bool", "list", "map", "any"]
 NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
@@ -63,6 +63,13 @@ BOTTLE: tuple[Key, ...] = (
     Key("egress.routes[].auth.token_ref", "text", "name of the host variable with the value", required=True),
     Key("egress.routes[].role", "text", "tells the provider that it is logged in: a role of the template", "none"),
     Key("egress.routes[].dlp", "text", "what happens to a request that carries a secret", "block", words=DLP_MODES),
+    Key(
+        "egress.routes[].prompt_injection",
+        "text",
+        "answers that instruct the agent: passed, told in Activity, or cut",
+        "off",
+        words=INJECTION_MODES,
+    ),
     Key("egress.routes[].pipelock", "map", "how pipelock treats the host"),
     Key("egress.routes[].pipelock.tls_passthrough", "bool", "pipelock does not decrypt (egress still does)", "false"),
     Key("egress.routes[].pipelock.ssrf_ip_allowlist", "list", "private networks the host may lie in", "`[]`"),

@@ -106,6 +106,8 @@ def _route(route: Route, refs: dict[str, str]) -> str:
         words.append(f"[private: {', '.join(route.ssrf_ip_allowlist)}]")
     if route.dlp != "block":
         words.append("[not scanned]" if route.dlp == "off" else f"[dlp:{route.dlp}]")
+    if route.prompt_injection != "off":
+        words.append(f"[prompt injection:{route.prompt_injection}]")
     return " ".join(words)
 
 

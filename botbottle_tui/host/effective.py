@@ -88,6 +88,7 @@ def lines(config: BundleConfig) -> list[str]:
         out += ["  content not seen by pipelock"] if route.tls_passthrough else []
         out += [f"  private network {net}" for net in route.ssrf_ip_allowlist]
         out += [f"  dlp {route.dlp}"] if route.dlp != "block" else []
+        out += [f"  prompt injection {route.prompt_injection}"] if route.prompt_injection != "off" else []
     out.append(f"pipelock seed phrases {'refused' if config.pipelock.seed_phrases else 'let through'}")
     return out
 

@@ -11,12 +11,13 @@ from typing import Any
 from sidecar_bundle.egress import chain, encoded
 from sidecar_bundle.egress.addon import Gate, target_of
 from sidecar_bundle.egress.exhausted import end_if_exhausted
-from sidecar_bundle.egress.scan import watched
+from sidecar_bundle.egress.scan import instructed, watched
 from sidecar_bundle.egress.stream import error_text, text_response
 from sidecar_bundle.shared.activity import Verdict
 
 _TAIL = 1024
 _CUT = "it holds the secret, which no answer may bring back"
+_INSTRUCTED = "the route has prompt_injection: block; tell the operator if the text is harmless"
 
 
 class Answers:
@@ -52,6 +53,8 @@ class Answers:
             if text := watch(head + b"\n"):
                 flow.metadata["cut"] = text
                 return
+            if (mode := allow.route.prompt_injection) != "off":
+                watch = _both(watch, instructed(functools.partial(self._instructed, flow, mode)))
             codings = ",".join(flow.response.headers.get_all("content-encoding"))
             flow.metadata["watch"] = encoded.plainly(watch, codings, functools.partial(self._said, flow))
             if flow.response.status_code == 101 and allow.route.dlp != "off":
@@ -61,6 +64,13 @@ class Answers:
 
     def _found(self, flow: Any, what: str) -> str:
         return self._said(flow, f"it carries {what}", _CUT)
+
+    def _instructed(self, flow: Any, mode: str, why: str) -> str:
+        if mode == "block":
+            return self._said(flow, why, _INSTRUCTED)
+        request, reason = flow.request, f"the answer may be a prompt injection: {why}"
+        self._gate.line("allow", request.method, request.host, target_of(flow), reason, flow.response.status_code)
+        return ""
 
     def _said(self, flow: Any, why: str, how: str) -> str:
         reason = f"the answer of {flow.request.host} was cut: {why}"
@@ -161,3 +171,7 @@ class Answers:
         host = data.conn.sni or (address[0] if address else "")
         reason = "the client ended the TLS handshake: does it trust the CA?"
         self._gate.line("error", "CONNECT", str(host), "", reason, 0)
+
+
+def _both(first: Callable[[bytes], str], second: Callable[[bytes], str]) -> Callable[[bytes], str]:
+    return lambda data: first(data) or second(data)

@@ -43,8 +43,9 @@ def watched(route: Route) -> bool:
     """Whether requests of a route are held until they are judged, and its answers searched.
 
     Where a credential is added that is so with `dlp: off` too: it must not come back, and no other key may pass.
+    Answers that are searched for instructions must come in a form that can be read.
     """
-    return route.dlp != "off" or route.auth is not None
+    return route.dlp != "off" or route.auth is not None or route.prompt_injection != "off"
 
 
 class Scanner:
@@ -148,6 +149,26 @@ class Scanner:
             return ""
 
         return look
+
+
+def instructed(found: Callable[[str], str]) -> Callable[[bytes], str]:
+    """A function for the pieces of one answer, in order: the first that instructs the agent goes through `found`."""
+    from sidecar_bundle.dlp.inject import instructions
+
+    tail, over = b"", False
+
+    def look(data: bytes) -> str:
+        nonlocal tail, over
+        if over:
+            return ""
+        text = tail + data
+        if why := instructions(text):
+            over = True
+            return found(why)
+        tail = text[-_TAIL:]
+        return ""
+
+    return look
 
 
 def _as_sent(pair: tuple[str, str]) -> tuple[str, str]:

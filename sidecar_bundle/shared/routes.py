@@ -4,7 +4,8 @@
 
     {"routes": [{"host": "api.example.org", "path_allowlist": ["/v1"],
                  "auth": {"scheme": "Bearer", "slot": "EGRESS_TOKEN_0"},
-                 "tls_passthrough": false, "ssrf_ip_allowlist": [], "dlp": "block"}]}
+                 "tls_passthrough": false, "ssrf_ip_allowlist": [], "dlp": "block",
+                 "prompt_injection": "off"}]}
 
 Values of secrets never stand here: `slot` names one.
 """
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 DLP_MODES = ("block", "redact", "ask", "off")
+INJECTION_MODES = ("off", "warn", "block")
 SLOT = re.compile(r"EGRESS_TOKEN_[0-9]{1,3}\Z")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}\Z")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\Z")
 
-ROUTE_KEYS = ("host", "path_allowlist", "auth", "tls_passthrough", "ssrf_ip_allowlist", "dlp")
+ROUTE_KEYS = ("host", "path_allowlist", "auth", "tls_passthrough", "ssrf_ip_allowlist", "dlp", "prompt_injection")
 
 
 class RouteError(ValueError):
@@ -56,6 +58,7 @@ class Route:
     tls_passthrough: bool = False
     ssrf_ip_allowlist: tuple[str, ...] = ()
     dlp: str = "block"
+    prompt_injection: str = "off"
 
     def matches_host(self, host: str) -> bool:
         """Whether `host` (any case, without port) is this route's."""
@@ -132,6 +135,9 @@ def parse_route(raw: Any, key: str = "route") -> Route:
     dlp = raw.get("dlp", "block")
     if dlp not in DLP_MODES:
         raise RouteError(f"{key}.dlp", f"{dlp!r} is not one of {', '.join(DLP_MODES)}")
+    injection = raw.get("prompt_injection", "off")
+    if injection not in INJECTION_MODES:
+        raise RouteError(f"{key}.prompt_injection", f"{injection!r} is not one of {', '.join(INJECTION_MODES)}")
     return Route(
         host=host,
         path_allowlist=tuple(check_path(p, f"{key}.path_allowlist[{i}]") for i, p in enumerate(paths)),
@@ -139,6 +145,7 @@ def parse_route(raw: Any, key: str = "route") -> Route:
         tls_passthrough=passthrough,
         ssrf_ip_allowlist=cidrs,
         dlp=dlp,
+        prompt_injection=injection,
     )
 
 
@@ -181,6 +188,8 @@ def dump_routes(routes: Iterable[Route]) -> dict[str, Any]:
             one["ssrf_ip_allowlist"] = list(route.ssrf_ip_allowlist)
         if route.dlp != "block":
             one["dlp"] = route.dlp
+        if route.prompt_injection != "off":
+            one["prompt_injection"] = route.prompt_injection
         out.append(one)
     return {"routes": out}
 

@@ -29,6 +29,7 @@ OTHER: dict[str, object] = {
     "tls_passthrough": True,
     "ssrf_ip_allowlist": ("10.0.0.0/8",),
     "dlp": "off",
+    "prompt_injection": "warn",
 }
 
 

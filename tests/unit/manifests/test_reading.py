@@ -96,6 +96,7 @@ egress:
       role: claude_code_oauth
     - host: plain.example.org
       dlp: off
+      prompt_injection: block
       path_allowlist: [/v1, "/v2/"]
     - host: "*.example.net"
       auth:
@@ -110,6 +111,7 @@ egress:
     assert (one.route.host, one.route.auth.slot, one.token_ref) == ("api.example.org", "EGRESS_TOKEN_0", "ONE")
     assert one.role == "claude_code_oauth"
     assert (plain.route.auth, plain.route.dlp, plain.route.path_allowlist) == (None, "off", ("/v1", "/v2/"))
+    assert (one.route.prompt_injection, plain.route.prompt_injection) == ("off", "block")
     assert (wild.route.auth.scheme, wild.route.auth.slot, wild.token_ref) == ("token", "EGRESS_TOKEN_1", "TWO")
     assert wild.route.tls_passthrough and wild.route.ssrf_ip_allowlist == ("10.1.0.0/16",)
     routes = tuple(r.route for r in (one, plain, wild))
