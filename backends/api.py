@@ -71,7 +71,8 @@ AgentState = Literal["starting", "running", "done", "error", "lost", "foreign"]
 class Health:
     """One daemon of a bundle as its init sees it.
 
-    States: starting, unconfigured, needs-credentials, ready, backoff, dead. `restarts` counts its returns.
+    States: starting, unconfigured, needs-credentials, ready, backoff, stopping, dead. `restarts` counts its
+    returns.
     """
 
     daemon: str

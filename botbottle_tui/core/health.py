@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from backends.api import Agent, Health
 
-MARKS = {"ready": "", "starting": "…", "backoff": "…", "needs-credentials": "!", "unconfigured": "!", "dead": "✗"}
+MARKS = {
+    "ready": "",
+    "starting": "…",
+    "backoff": "…",
+    "stopping": "…",
+    "needs-credentials": "!",
+    "unconfigured": "!",
+    "dead": "✗",
+}
 WORDS = {
     "starting": "starting",
     "backoff": "ended, comes back",
+    "stopping": "stopping",
     "needs-credentials": "needs credentials",
     "unconfigured": "has no rules",
     "dead": "dead",
@@ -46,6 +55,8 @@ def news(before: Agent, now: Agent) -> tuple[tuple[str, bool], ...]:
 
 
 def _news(slug: str, was: Health, now: Health) -> str:
+    if now.state == "stopping":  # with its bottle, on somebody's order
+        return ""
     name = f"{now.daemon} of {slug}"
     why = f" ({now.detail})" if now.detail else ""
     if now.restarts > was.restarts and was.state == "ready":  # one that ends again and again says so once

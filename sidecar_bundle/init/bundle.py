@@ -278,7 +278,7 @@ class Bundle:
             life, child = self._supervisor.daemons[name], self._children.get(name)
             state, detail = (child.state, child.detail) if child else life.absent()
             if self._supervisor.stopping:
-                state = "dead"
+                state, detail = "stopping", ""
             daemons[name] = {"state": state, "detail": detail, "restarts": max(life.restarts, 0)}
         return {"ok": True, "daemons": daemons}
 

@@ -122,7 +122,7 @@ class Screen:
     def leave(self) -> None:
         """`q`, to the end of the program."""
         self.keys("q")
-        self.wait("ended with 0")
+        self.wait("^ended with 0")
 
 
 @contextlib.contextmanager

@@ -54,7 +54,8 @@ def enumerated(model: Model, msg: Enumerated) -> Step:
     agents = tuple(sorted(msg.agents, key=lambda a: (a.started, a.slug)))
     after = faulty(replace(model, agents=agents, fence=msg.seq), msg.faults)
     for agent in agents:
-        was = before.get(agent.slug)
+        # What ends on the operator's order is no news.
+        was = None if waiting_for(model, Stop, slug=agent.slug) else before.get(agent.slug)
         if was and was.state != agent.state and agent.state in ("done", "error", "lost"):
             why = f": {agent.detail}" if agent.detail else ""
             after = note(after, f"{agent.state}{why}", agent.slug, error=agent.state != "done")

@@ -18,7 +18,7 @@ def test_dashboard_and_tmux_killed(person: Person) -> None:
         assert dash.ask("word=kept; echo mark-$((6 * 7))", pane) == (0, "mark-42")
         picture = dash.text(pane)
         person.kill("KILL", r"python\S* \S*bottle-dash")
-        dash.wait("ended with 137")
+        dash.wait("^ended with 137")
     assert [b["slug"] for b in person.bottles() if b["state"] == "running"] == [slug]
     assert leftovers(person) == []
     with screen(person) as dash:

@@ -223,6 +223,19 @@ def story_health() -> Story:
     return s.tick(times=2).sees("egress✗ git-gate", "egress dead: its binary is gone")
 
 
+def story_what_is_stopped_is_no_news() -> Story:
+    world = three()
+    world.lines = {}
+    well = world.live[0]
+    world.live[0] = replace(well, health=(Health("egress", "ready"),))
+    s = Story.of(world)
+    world.live[0] = replace(well, health=(Health("egress", "stopping"),))
+    s.tick(times=2).sees("egress stopping").sees_no("egress of one-1")
+    held = Story.of(world, held=[e.Stop]).press("x", "y")
+    world.live[0] = replace(well, state="error", detail="its sidecar bundle is gone")
+    return held.tick(times=2).sees_no("error: its sidecar bundle")
+
+
 def story_a_bundle_that_does_not_answer() -> Story:
     world = unwell()
     world.lines = {}
