@@ -46,7 +46,7 @@ class _Look:
     left: int
     found: set[tuple[str, str]] = field(default_factory=set)
     fragments: set[tuple[str, int, int]] = field(default_factory=set)
-    scanned: set[int] = field(default_factory=set)
+    scanned: dict[int, int] = field(default_factory=dict)  # hashes of texts, and the least depth at which they stood
 
 
 class Engine:
@@ -192,14 +192,15 @@ class Engine:
                 self._scan(text[start : start + WINDOW], look, depth, breaks=breaks)
             return
         key = hash(text)
-        if key in look.scanned or not text:
+        if look.scanned.get(key, DEPTH + 1) <= depth or not text:
             return
-        look.scanned.add(key)
+        seen = key in look.scanned  # deeper, where less of it was undone
+        look.scanned[key] = depth
         if depth:
             look.left -= len(text)
             if look.left < 0:
                 raise Unscannable("encoded data that holds too much other encoded data")
-        if look.patterns:
+        if look.patterns and not seen:
             for index in shapes.patterns().found(text):
                 rule = shapes.SHAPES[index].rule
                 if (rule, "") not in look.found and any(True for _ in shapes.confirmed(index, text)):

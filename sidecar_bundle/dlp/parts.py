@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 PARSED = 4 * 2**20  # a larger body is scanned in windows and not parsed whole, so that memory stays bounded
 MAX_PARTS = 10_000
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"(?!\s*:)', re.DOTALL)
+# Possessive, and with an end for a string that nobody closed: no match begins twice over the same bytes.
+_QUOTED = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"(\s*+:)?|\\?\Z)', re.DOTALL)
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,100})', re.IGNORECASE)
 _NAME = re.compile(rb'name="([^"]{1,60})"', re.IGNORECASE)
 _TRANSFER = re.compile(rb"content-transfer-encoding:\s*([a-z0-9-]+)", re.IGNORECASE)
@@ -65,9 +66,8 @@ def body(data: bytes, kind: str) -> tuple[list[Piece], list[Piece]]:
         try:
             return _json(json.loads(data, object_pairs_hook=_Pairs))
         except (ValueError, RecursionError):
-            return [
-                Piece("body", "", match[1]) for _, match in zip(range(MAX_PARTS), _QUOTED.finditer(data), strict=False)
-            ], []
+            values = (match[1] for match in _QUOTED.finditer(data) if not match[2])
+            return [Piece("body", "", value) for _, value in zip(range(MAX_PARTS), values, strict=False)], []
     if "urlencoded" in kind or (b"=" in data[:100] and re.fullmatch(rb"[^\s<>{}\"]{1,4096}", data[:4096])):
         pairs = [field.partition(b"=") for field in data.split(b"&", MAX_PARTS)]
         return [Piece(f"body field {shown(k.decode('latin-1'))}", k.decode("latin-1"), v) for k, _, v in pairs], []
