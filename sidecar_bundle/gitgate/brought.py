@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sidecar_bundle.gitgate.mirror import Update
+from sidecar_bundle.gitgate.refs import OID, Update
 from sidecar_bundle.gitgate.run import Done, Failed
 
 MAX_REFS = 1000
@@ -15,7 +15,6 @@ MAX_COMMITS = 20_000
 MAX_FILE = 64 * 1024 * 1024
 MAX_TOTAL = 128 * 1024 * 1024
 BATCH = 16 * 1024 * 1024
-_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SUBMODULE, _FOLDER = "160000", "040000"
 _NO_FILE = frozenset({_SUBMODULE, _FOLDER})
 
@@ -53,7 +52,7 @@ def brought(git: Git, updates: Sequence[Update], quarantine: Mapping[str, str], 
     """What these updates bring. `Failed` for what cannot be looked at."""
     if len(updates) > MAX_REFS:
         raise Failed(f"more than {MAX_REFS} refs in one push; push them in parts")
-    found = Brought(texts=[Text("ref", "", data=u.ref.encode("utf-8", "replace")) for u in updates if not u.deletes])
+    found = Brought(texts=[Text("ref", "", data=u.ref.encode()) for u in updates if not u.deletes])
 
     def ask(*argv: str, stdin: str = "") -> bytes:
         done = git.git(*argv, timeout=timeout, stdin=stdin.encode(), env=quarantine)
@@ -63,8 +62,6 @@ def brought(git: Git, updates: Sequence[Update], quarantine: Mapping[str, str], 
 
     tips = [u.new for u in updates if not u.deletes]
     for tip in tips:
-        if not _OID.match(tip):
-            raise Failed("a ref has no object name")
         found.texts += _tags(ask, tip)
     if not tips:
         return found
@@ -138,7 +135,7 @@ def parse_raw(data: bytes) -> Iterator[tuple[str, list[Row]]]:
                 raise Failed("git's list of changes cannot be read")
             oids = words[parents + 1 : -1]
             rows.append(Row(words[parents], tuple(oids[:-1]), oids[-1], path))
-        elif _OID.match(token):
+        elif OID.match(token):
             if commit:
                 yield commit, rows
             commit, rows = token, []

@@ -16,7 +16,9 @@ QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_Q
 
 def main() -> int:
     """`hook.py pre-receive|post-receive`; anything but a clear yes is a no."""
-    updates = [line.split(" ", 2) for line in sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()]
+    # Byte for byte, and in lines as git has them: a name that is changed on its way here is another ref's.
+    given = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n")
+    updates = [line.split(" ", 2) for line in given.split("\n")]
     question: dict[str, Any] = {
         "hook": sys.argv[1],
         "connection": os.environ.get(CONNECTION_ENV, ""),

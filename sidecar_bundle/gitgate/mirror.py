@@ -8,10 +8,10 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar_bundle.gitgate import ssh
+from sidecar_bundle.gitgate.refs import Update
 from sidecar_bundle.gitgate.run import Done, Failed, run
 from sidecar_bundle.shared.config import Remote
 
@@ -20,20 +20,6 @@ FORWARD_SECONDS = 120.0
 # What may be pushed at once, compressed; what it may be unpacked is bounded by the scan.
 MAX_PACK = 512 * 1024 * 1024
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "BOT_BOTTLE_DIALER")
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One ref of a push: old and new object, zeros for none."""
-
-    old: str
-    new: str
-    ref: str
-
-    @property
-    def deletes(self) -> bool:
-        """Whether the ref goes."""
-        return not self.new.strip("0")
 
 
 def git_env(home: Path) -> dict[str, str]:
@@ -67,6 +53,8 @@ def _configuration(hooks: Path) -> str:
 \tadvertisePushOptions = false
 \tdenyDeleteCurrent = ignore
 \tshallowUpdate = false
+[receive "fsck"]
+	badFilemode = error
 [uploadpack]
 \tallowFilter = true
 [gc]
@@ -106,8 +94,6 @@ class Mirror:
         for stale in (*self.path.glob("objects/incoming-*"), *self.path.glob("objects/tmp_objdir-*")):
             # A gate that was killed left what it had received and not yet taken in.
             shutil.rmtree(stale, ignore_errors=True)
-        for lock in (*self.path.glob("*.lock"), *self.path.glob("refs/**/*.lock")):
-            lock.unlink(missing_ok=True)
 
     def reach(self, command: Sequence[str], fault: str) -> None:
         """How the upstream is reached, or why not (`command` empty)."""
@@ -146,6 +132,10 @@ class Mirror:
             self.lock.release()
 
     def _fetch(self, deadline: float) -> None:
+        # Whoever writes here holds `lock`, so these are of a git that was killed; with its lock there, none would work.
+        for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*"):
+            for left in self.path.glob(pattern):
+                left.unlink(missing_ok=True)
         place = ssh.url(self.remote)
         quiet = ["--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"]
         argv = ["fetch", *quiet, "--no-auto-maintenance", place, "+refs/*:refs/*"]

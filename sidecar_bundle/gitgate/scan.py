@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from sidecar_bundle.gitgate.brought import Brought, Git, Text, brought, contents
-from sidecar_bundle.gitgate.mirror import Update
+from sidecar_bundle.gitgate.refs import Update
 from sidecar_bundle.gitgate.rules import GUESSES, LOCK_FILES
 from sidecar_bundle.gitgate.run import Failed
 from sidecar_bundle.gitgate.unpack import unpacked

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import select
 import socket
 import subprocess
 import sys
@@ -17,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidecar_bundle.gitgate import hook, request, scan
-from sidecar_bundle.gitgate.mirror import Mirror, Update, git_env
+from sidecar_bundle.gitgate import hook, refs, request, scan
+from sidecar_bundle.gitgate.client import REQUEST_SECONDS, peek, refuse
+from sidecar_bundle.gitgate.mirror import Mirror, git_env
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.run import Failed, kill_group, wait
 from sidecar_bundle.shared.visible import visible
 
 MAX_CONNECTIONS = 16
-REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 60
 FETCHING_SECONDS = 600.0
 # A push until its last byte is here; it comes from the same machine.
@@ -41,21 +40,33 @@ def say(text: str) -> None:
 
 @dataclass
 class Connection:
-    """One client: what it asked for, how long it may still take, and whether it holds the mirror's lock."""
+    """One client: what it asked for, how long it may still take, and whether the mirror's lock is held for it."""
 
     mirror: Mirror
     deadline: float
     fetch_fault: str = ""
     holds: bool = False
     judged: bool = False
+    ended: bool = False
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def release(self) -> None:
-        """The mirror's refs follow the upstream, or never will."""
+    def hold(self) -> None:
+        """The mirror's lock, which a forward took, is this connection's; of one that has ended, nobody's."""
         with self.guard:
-            if self.holds:
-                self.holds = False
-                self.mirror.lock.release()
+            self.holds = True
+            if self.ended:
+                self._let_go()
+
+    def release(self, *, ended: bool = False) -> None:
+        """The mirror's refs follow the upstream, or (`ended`) never will."""
+        with self.guard:
+            self.ended |= ended
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self.holds:
+            self.holds = False
+            self.mirror.lock.release()
 
 
 class Server:
@@ -115,19 +126,19 @@ class Server:
         with client:
             client.setblocking(True)
             if not self._room.acquire(blocking=False):
-                _refuse(client, f"more than {MAX_CONNECTIONS} git connections at once; try again")
+                refuse(client, f"more than {MAX_CONNECTIONS} git connections at once; try again")
                 return
             try:
                 self._client(client)
             except (Failed, request.Refused) as error:
-                _refuse(client, str(error))
+                refuse(client, str(error))
             except OSError as error:
-                _refuse(client, f"the gate failed: {error.strerror or type(error).__name__}")
+                refuse(client, f"the gate failed: {error.strerror or type(error).__name__}")
             finally:
                 self._room.release()
 
     def _client(self, client: socket.socket) -> None:
-        asked = request.parse(_peek(client), {name: m.remote for name, m in self._mirrors.items()})
+        asked = request.parse(peek(client), {name: m.remote for name, m in self._mirrors.items()})
         mirror = self._mirrors[asked.remote.name]
         connection = Connection(mirror, 0.0)
         try:
@@ -145,7 +156,7 @@ class Server:
         try:
             self._run(client, connection, {hook.CONNECTION_ENV: name, hook.SOCKET_ENV: self._socket})
         finally:
-            connection.release()
+            connection.release(ended=True)
             del self._connections[name]
 
     def _run(self, client: socket.socket, connection: Connection, env: Mapping[str, str]) -> None:
@@ -193,16 +204,16 @@ class Server:
                     connection.release()
                     tell(exit=0)
                     return
-                updates = [Update(*map(str, row)) for row in question["updates"]]
+                rows = [[str(word) for word in row] for row in question["updates"]]
                 given = question["quarantine"]
                 quarantine = {name: str(given[name]) for name in hook.QUARANTINE if name in given}
-                taken = self._judge(connection, updates, quarantine, lambda text: tell(say=text))
+                taken = self._judge(connection, rows, quarantine, lambda text: tell(say=text))
                 tell(exit=0 if taken else 1)
             except Exception as error:
                 # The hook turns the end of the line into a no; only what kind of mistake it was is said.
                 say(f"a question of the hook was not answered: {type(error).__name__}")
 
-    def _judge(self, connection: Connection, updates: list[Update], quarantine: Mapping[str, str], tell: Any) -> bool:
+    def _judge(self, connection: Connection, rows: list[list[str]], quarantine: Mapping[str, str], tell: Any) -> bool:
         """Whether the push was scanned, found clean and forwarded."""
         connection.deadline = time.monotonic() + JUDGING_SECONDS
         remote = connection.mirror.remote
@@ -210,8 +221,9 @@ class Server:
             tell("push rejected: this is not how git asks")
             return False
         connection.judged = True
-        push = scan.Push(connection.mirror, updates, quarantine, self._scanners)
         try:
+            updates = refs.updates(rows)
+            push = scan.Push(connection.mirror, updates, quarantine, self._scanners)
             if not self._judges.acquire(timeout=scan.SECONDS):
                 raise Failed("too many pushes at once; push again")
             try:
@@ -235,7 +247,7 @@ class Server:
         return self._forward(connection, updates, quarantine, push.found.commits, tell)
 
     def _forward(
-        self, connection: Connection, updates: list[Update], quarantine: Mapping[str, str], commits: int, tell: Any
+        self, connection: Connection, updates: list[refs.Update], quarantine: Mapping[str, str], commits: int, tell: Any
     ) -> bool:
         mirror, remote = connection.mirror, connection.mirror.remote
         try:
@@ -246,8 +258,7 @@ class Server:
             say(f"push to {remote.name} not forwarded: {error}")
             tell(f"push not forwarded, nothing changed: {error}")
             return False
-        with connection.guard:
-            connection.holds = True
+        connection.hold()
         say(f"push to {remote.name} forwarded: {len(updates)} refs, {commits} commits")
         tell(f"forwarded to {remote.upstream}")
         return True
@@ -257,36 +268,3 @@ def _inside(quarantine: Mapping[str, str], path: Path) -> bool:
     """Whether the objects of the push lie where this mirror's git puts them. A push that only deletes has none."""
     own = os.path.realpath(path / "objects")
     return all(os.path.realpath(place).startswith(own) for place in quarantine.values())
-
-
-def _peek(client: socket.socket) -> bytes:
-    """The request, which stays for git to read. Raises `Refused` when none comes in time."""
-    until = time.monotonic() + REQUEST_SECONDS
-
-    def ready(size: int) -> bytes:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
-        poll = select.poll()
-        poll.register(client, select.POLLIN)
-        while len(data := client.recv(size, socket.MSG_PEEK) if poll.poll(50) else b"") < size:
-            if time.monotonic() > until:
-                raise request.Refused("no request came")
-            if poll.poll(0) and not client.recv(1, socket.MSG_PEEK):
-                raise request.Refused("no request came")
-        return data
-
-    try:
-        return ready(request.length(ready(4)))
-    finally:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-
-
-def _refuse(client: socket.socket, reason: str) -> None:
-    """Tells the client why, in a way that it shows."""
-    with contextlib.suppress(OSError):
-        client.settimeout(2.0)
-        client.sendall(request.error_packet(reason))
-        client.shutdown(socket.SHUT_WR)
-        # What was sent and not read would turn the end into a reset, which swallows the reason.
-        for _ in range(64):
-            if not client.recv(65536):
-                break

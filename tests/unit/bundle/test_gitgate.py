@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -15,8 +16,11 @@ from sidecar_bundle.gitgate import ssh
 from sidecar_bundle.gitgate.agents import FilteredAgent
 from sidecar_bundle.gitgate.brought import Row, parse_raw
 from sidecar_bundle.gitgate.gitleaks import forms
+from sidecar_bundle.gitgate.mirror import Mirror
+from sidecar_bundle.gitgate.refs import allowed, updates
 from sidecar_bundle.gitgate.request import Refused, error_packet, length, parse
 from sidecar_bundle.gitgate.run import Done, Failed, run
+from sidecar_bundle.gitgate.serve import Connection
 from sidecar_bundle.gitgate.unpack import MAX_UNPACKED, unpacked
 from sidecar_bundle.shared.config import Remote
 
@@ -98,6 +102,41 @@ def test_reasons_of_upstreams(said: str, reason: str) -> None:
 )
 def test_host_keys_as_people_write_them(text: str) -> None:
     assert ssh.host_key(text) == "ssh-ed25519 AAAA"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("refs/heads/main", "refs/stash", "refs/heads/a.b/c-d@e", "refs/heads/ünï", "refs/heads/a./b", "refs/tags/{"),
+        *("main", "HEAD", "refs/", "refs/heads/", "refs/heads/..", "refs/heads/.a", "refs/heads/a.", "refs//a"),
+        *("refs/heads/a.lock", "refs/a.lock/b", "refs/heads/a b", "refs/heads/a\nb", "refs/heads/a:b", "refs/heads/*"),
+        *("refs/heads/a~", "refs/heads/a^", "refs/heads/[", "refs/heads/a?", "refs/heads/a\\b", "refs/heads/@{"),
+        *("refs/heads/a\x7f", "refs/heads/a\x01"),
+    ],
+)
+def test_names_of_refs_as_git_has_them(ref: str) -> None:
+    git = subprocess.run(["git", "check-ref-format", ref], check=False).returncode == 0
+    assert allowed(ref) == (git and ref.startswith("refs/"))
+
+
+@pytest.mark.parametrize("row", [[A, B], [A, B, "refs/heads/x", "y"], [A, "b", "refs/heads/x"], [A, B, "refs/\udce9"]])
+def test_rows_that_are_no_update(row: list[str]) -> None:
+    with pytest.raises(Failed, match=r"not taken|not the name"):
+        updates([[A, B, "refs/heads/x"], row])
+    assert [u.ref for u in updates([[A, B, "refs/heads/x"]])] == ["refs/heads/x"]
+
+
+def test_a_forward_that_ends_after_its_client_holds_no_lock(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, tmp_path, APP, {})
+    gone, here = Connection(mirror, 0.0), Connection(mirror, 0.0)
+    gone.release(ended=True)
+    assert mirror.lock.acquire(timeout=0)
+    gone.hold()
+    assert mirror.lock.acquire(timeout=0)
+    here.hold()
+    assert mirror.lock.locked()
+    here.release()
+    assert not mirror.lock.locked()
 
 
 class _Operator:
