@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sidecar_bundle.gitgate.gitleaks import Gitleaks
 from sidecar_bundle.gitgate.run import Failed
 from sidecar_bundle.gitgate.scan import Mark
+
+# A text with something encoded in it is looked at line by line up to this size.
+LINED = 256 * 1024
+_Spans = Callable[[str, bytes], list[tuple[int, int]]]
 
 
 class Scanners:
@@ -37,9 +42,13 @@ class Scanners:
         with self._lock:
             try:
                 # Hundreds of milliseconds: only once there is a bottle.
+                from sidecar_bundle.dlp import cut
                 from sidecar_bundle.dlp.engine import Engine, Unscannable
+                from sidecar_bundle.dlp.own import Own
 
-                self._engine = Engine(values, patterns=self.alone)
+                # Also beside gitleaks: it undoes fewer encodings.
+                self._engine, none = Engine(values), Own({})
+                self._spans: _Spans = lambda rule, text: cut.spans(none, text, rule)
                 self._unscannable: type[Exception] = Unscannable
                 self._fault = ""
             except Exception as error:
@@ -68,18 +77,42 @@ class Scanners:
         return out
 
     def _own(self, text: bytes) -> set[Mark]:
+        found = self._found(text)
+        # Of a value of the bottle it is enough that it is there; of a shape, the mark says which one.
+        out = {Mark(rule) for rule, shape in found if not shape}
+        return out.union(*(self._shaped(rule, text) for rule, shape in found if shape))
+
+    def _shaped(self, rule: str, text: bytes) -> set[Mark]:
+        """The lines with this shape; and where more is found than stands in a line, all the rest as one."""
+        spans = self._spans(rule, text)
+        # Beside gitleaks, what stands there as it is is for gitleaks to judge, which raises fewer false alarms.
+        marks = {Mark(rule, _lines(text, *span)) for span in spans} if self.alone else set[Mark]()
+        ends = [0, *(end for _, end in spans)]
+        starts = [*(start for start, _ in spans), len(text)]
+        rest = b" ".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+        if spans and (rule, True) not in self._found(rest):
+            return marks
+        # Encoded: line by line, so that what the upstream has of it stops no change beside it.
+        lines = rest.split(b"\n")
+        coded = (
+            {line for line in set(lines) if (rule, True) in self._found(line)} if len(rest) <= LINED else set[bytes]()
+        )
+        left = b"\n".join(line for line in lines if line not in coded)
+        if (rule, True) in self._found(left):
+            coded.add(hashlib.sha256(left).digest())
+        return marks | {Mark(rule, line.strip()) for line in coded}
+
+    def _found(self, text: bytes) -> set[tuple[str, bool]]:
+        """What the engine finds, and whether that is a shape."""
         with self._lock:
             if self._fault:
                 raise Failed(self._fault)
             try:
-                found = self._engine.message(text, where="file")
+                return {(f"{f.rule} {f.name}".strip(), not f.name) for f in self._engine.message(text, where="file")}
             except self._unscannable as error:
                 raise Failed(f"cannot be scanned: {error}") from None
-        out = set()
-        for one in found:
-            rule = f"{one.rule} {one.name}".strip()
-            # Of a value of the bottle it is enough that it is there; of a pattern, the line says which one.
-            begin, end = text.rfind(b"\n", 0, max(0, one.start)) + 1, text.find(b"\n", one.end)
-            line = text[begin : end if end >= 0 else None].strip() if one.start >= 0 and not one.name else b""
-            out.add(Mark(rule, line))
-        return out
+
+
+def _lines(text: bytes, start: int, end: int) -> bytes:
+    stop = text.find(b"\n", end)
+    return text[text.rfind(b"\n", 0, start) + 1 : stop if stop >= 0 else len(text)].strip()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import email
+import gzip
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,8 +54,15 @@ def test_a_secret_in_the_third_of_five_commits(world: World) -> None:
         ("a.zip", b"PK\x03\x04 no real archive " + b"x" * 12000 + b" " + rig.AWS.encode() + b" "),
         ("utf16.txt", f"key {rig.ANTHROPIC}\n".encode("utf-16")),
         ("node_modules/a/package-lock.json", f'"_authToken": "{rig.GITHUB}"\n'.encode()),
+        ("a.min.js", f"k='{rig.OWN}'".encode()),
+        ("a.hex", rig.GITHUB.encode().hex().encode()),
+        ("a.url", "".join(f"%{ord(c):02x}" for c in rig.GITHUB).encode()),
+        ("a.json", ('{"k":"' + "".join(f"\\u{ord(c):04x}" for c in rig.GITHUB) + '"}').encode()),
     ],
-    ids=["query", "own", "allow-comment", "binary", "like-an-archive", "utf-16", "lock-file"],
+    ids=[
+        *("query", "own", "allow-comment", "binary", "like-an-archive", "utf-16", "lock-file", "minified"),
+        *("hex", "percent", "escapes"),
+    ],
 )
 def test_secrets_in_files_of_every_kind(world: World, name: str, content: bytes) -> None:
     (world.base / "work" / ".gitleaks.toml").write_text('[allowlist]\npaths = [".*"]\n')
@@ -63,6 +74,21 @@ def test_secrets_in_files_of_every_kind(world: World, name: str, content: bytes)
     assert not rig.has(up(world), tip)
     for word in ("resolve", "refused", "unreachable", "upstream", rig.ANTHROPIC, rig.GITHUB, rig.OWN, rig.AWS):
         assert word not in said
+
+
+def test_ordinary_content_is_taken(world: World) -> None:
+    for folder in (
+        rig.ROOT / "sidecar_bundle",
+        rig.ROOT / "backends",
+        *(Path(m.__file__).parent for m in (email, json)),
+    ):
+        shutil.copytree(folder, world.base / "work" / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    texts = [path.read_bytes() for path in world.base.glob("work/*/**/*.py")]
+    for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "requirements.txt", "pyproject.toml"):
+        if (rig.ROOT / name).exists():
+            shutil.copy(rig.ROOT / name, world.base / "work" / name)
+    world.commit("some.gz", gzip.compress(b"".join(texts[:10])), "ordinary")
+    assert len(texts) > 100 and "forwarded to" in world.ok("push", "origin", "main")
 
 
 def test_secrets_beside_the_files(world: World) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
+import random
+import string
 import struct
 import subprocess
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from sidecar_bundle.gitgate.agents import FilteredAgent
 from sidecar_bundle.gitgate.brought import Row, parse_raw
 from sidecar_bundle.gitgate.gitleaks import forms
 from sidecar_bundle.gitgate.mirror import Mirror
+from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.refs import allowed, updates
 from sidecar_bundle.gitgate.request import Refused, error_packet, length, parse
 from sidecar_bundle.gitgate.run import Done, Failed, run
@@ -137,6 +142,50 @@ def test_a_forward_that_ends_after_its_client_holds_no_lock(tmp_path: Path) -> N
     assert mirror.lock.locked()
     here.release()
     assert not mirror.lock.locked()
+
+
+def tokens(seed: int, count: int) -> list[str]:
+    """Shaped as GitHub's: with a checksum that is right."""
+    draw, out = random.Random(seed), []
+    digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    for _ in range(count):
+        body = "".join(draw.choice(digits) for _ in range(30))
+        number, end = zlib.crc32(body.encode()), ""
+        while number or len(end) < 6:
+            number, digit = divmod(number, 62)
+            end = digits[digit] + end
+        out.append("ghp" + "_" + body + end)
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Scanners:
+    """Without gitleaks."""
+    scanners = Scanners("", tmp_path_factory.mktemp("scan"), {})
+    scanners.protect({"OWN": "7f3kd-9qpzm-44xw2"})
+    return scanners
+
+
+def coded(token: str) -> str:
+    return base64.b64encode(f"key={token}".encode()).decode()
+
+
+def test_no_mark_of_an_old_secret_hides_a_new_one(alone: Scanners) -> None:
+    *old, new = tokens(1, 21)
+    wrapped = base64.encodebytes(b"some text before the key is " + old[0].encode() + b" and after it").decode()
+    more = base64.encodebytes(b"some text before the key is " + new.encode() + b" and after it").decode()
+    cases = [
+        ("".join(f"k = {t}\n" for t in old), f"k = {new}\n"),
+        (f"k = {coded(old[0])}\n", f"n = {coded(new)}\n"),
+        (f"k = {old[0]}\n", f"n = {coded(new)}\n"),
+        (f"k = {old[0]} ", f"n = {coded(new)}\n"),
+    ]
+    for before, after in [*cases, (f"{wrapped}\n\n\n", more)]:
+        was, now = alone([text.encode() for text in (before, before + after)], 30)
+        assert was and now - was, (before, after)
+    for before, _ in cases:
+        was, now = alone([text.encode() for text in (before, f"# a change beside it\n{before}")], 30)
+        assert not now - was, before
 
 
 class _Operator:
