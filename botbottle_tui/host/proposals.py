@@ -13,11 +13,12 @@ from backends.api import Backend, BackendError, Exchange, Fault, Waiting
 from botbottle_tui.host import files
 from botbottle_tui.host.records import Records
 from sidecar_bundle.shared import queue
-from sidecar_bundle.shared.proposal import ProposalError
+from sidecar_bundle.shared.proposal import Proposal, ProposalError
 
 ERRORS = "apply-failed.json"
 LOOK = 0.05  # seconds between two looks at the folders
-SETTLED = 100_000_000  # nanoseconds; a folder's time says nothing about changes within the tick of its clock
+SHARE = 4  # after a look that took long: so many times as long until the next
+LONGEST = 2.0  # seconds until it in any case
 REFRESH = 1.0  # seconds between two searches for bottles
 
 
@@ -27,6 +28,8 @@ class Inbox:
     def __init__(self, records: Records, backend: Callable[[str], Backend]) -> None:
         self.records, self._backend = records, backend
         self._found: tuple[float, dict[str, tuple[Exchange, float]]] = (0.0, {})
+        self._known: dict[str, queue.Known] = {}
+        self._pause = LOOK
 
     def exchange(self, slug: str) -> Exchange:
         """Where a bottle's proposals and answers are; `BackendError` when it takes none."""
@@ -40,37 +43,42 @@ class Inbox:
         """What waits, oldest first, and a fault for each bottle whose queue holds what is no proposal."""
         out: list[Waiting] = []
         faults: list[Fault] = []
-        now = time.time()
-        for slug, (exchange, started) in self._exchanges().items():
-            found, bad = queue.proposals(exchange.queue)
+        exchanges = self._exchanges()
+        known = self._known = {slug: self._known.get(slug, {}) for slug in exchanges}
+        for slug, (exchange, started) in exchanges.items():
+            found, bad = queue.proposals(exchange.queue, known[slug])
             errors = read_errors(self.records.folder(slug))
             for one in found:
                 if not _answered(exchange, one.id):
-                    # The bundle's clock is its own: no proposal is older than its bottle, or of the future.
-                    one = replace(one, created=min(max(one.created, started), now))
-                    out.append(Waiting(slug, one, errors.get(one.id, "")))
+                    out.append(Waiting(slug, _dated(one, started), errors.get(one.id, "")))
             if bad:
                 more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
                 faults.append(Fault(f"proposals of {slug}", f"{bad[0]}{more}"))
         return tuple(sorted(out, key=lambda w: (w.proposal.created, w.key))), tuple(faults)
 
     def find(self, slug: str, ident: str) -> Waiting:
-        """The one that waits; `BackendError` when it was answered or taken back."""
-        exchange = self.exchange(slug)
-        for one in queue.proposals(exchange.queue)[0]:
-            if one.id == ident and not _answered(exchange, ident):
-                return Waiting(slug, one, read_errors(self.records.folder(slug)).get(ident, ""))
-        raise BackendError(f"{ident[:8]} of {slug} waits no more: it was answered, or taken back")
+        """The one that waits, as its file says now; `BackendError` when it was answered or taken back."""
+        exchange, record = self.exchange(slug), self.records.load(slug)
+        try:
+            one = queue.proposal(exchange.queue, ident)
+        except ProposalError as error:
+            raise BackendError(f"{ident[:8]} of {slug} cannot be read: {error.message}") from None
+        if one is None or record is None or _answered(exchange, ident):
+            raise BackendError(f"{ident[:8]} of {slug} waits no more: it was answered, or taken back")
+        return Waiting(slug, _dated(one, record.started), read_errors(self.records.folder(slug)).get(ident, ""))
 
     def watch(self, seen: str, seconds: float) -> tuple[str, tuple[Waiting, ...], tuple[Fault, ...]]:
         """As `waiting`, with a mark to ask with the next time: waits until it differs from `seen` or time is up."""
         end = time.monotonic() + seconds
         if seen:
-            time.sleep(LOOK)
+            # A bundle that makes looking slow, by many or large files, takes a share of the time and not all of it.
+            time.sleep(self._pause)
             while self._mark() == seen and time.monotonic() < end:
                 time.sleep(LOOK)
-        mark = self._mark()
-        return (mark, *self.waiting())
+        mark, began = self._mark(), time.monotonic()
+        waiting, faults = self.waiting()
+        self._pause = min(max(LOOK, SHARE * (time.monotonic() - began)), LONGEST)
+        return mark, waiting, faults
 
     def _exchanges(self) -> dict[str, tuple[Exchange, float]]:
         when, found = self._found
@@ -89,15 +97,20 @@ class Inbox:
             paths = (exchange.queue, exchange.answers, self.records.folder(slug) / ERRORS)
             times[slug] = [_changed(path) for path in paths]
         now = time.time_ns()
-        young = any(abs(now - t) < SETTLED for three in times.values() for t in three)
+        young = any(abs(now - t) < queue.SETTLED for three in times.values() for t in three)
         return json.dumps([times, now if young else 0])
 
 
 def _changed(path: Path) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return path.lstat().st_mtime_ns
     except OSError:
         return 0
+
+
+def _dated(one: Proposal, started: float) -> Proposal:
+    """The bundle's clock is its own: no proposal is older than its bottle, or of the future."""
+    return replace(one, created=min(max(one.created, started), time.time()))
 
 
 def _answered(exchange: Exchange, ident: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -36,6 +35,7 @@ MAX_PATHS = 50
 MAX_CHOICES = 20
 MAX_FINDINGS = 20
 MAX_FILE = 256 * 1024  # bytes of a proposal's or response's file
+MAX_FAULT = 400  # characters of an error, which may quote what is at fault
 ID = re.compile(r"[0-9a-f]{32}\Z")
 _SECONDS = 2.0**33
 
@@ -44,9 +44,9 @@ class ProposalError(ValueError):
     """A call or file that cannot be used. `key` is at fault; the text says what is allowed, on one line."""
 
     def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
         self.key = key
-        self.message = message
+        self.message = message[:MAX_FAULT]
+        super().__init__(f"{key}: {self.message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,11 @@ class Response:
     decided: float = 0.0
 
 
-def parse_call(kind: str, arguments: Any) -> Payload:
+def parse_call(kind: Any, arguments: Any) -> Payload:
     """The payload of a tool call (or of a proposal's file); raises `ProposalError`."""
     if not isinstance(arguments, Mapping):
         raise ProposalError("arguments", "must be a mapping")
-    known = _KEYS.get(kind)
+    known = _KEYS.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise ProposalError("kind", f"{str(kind)[:40]!r} is not one of {', '.join(KINDS)}")
     for key in arguments:
@@ -135,7 +135,8 @@ def parse_call(kind: str, arguments: Any) -> Payload:
             return _pipelock(arguments)
         case "capability-block":
             dockerfile = _text(arguments, "dockerfile", MAX_DOCKERFILE, lines=True)
-            if not re.search(r"^\s*FROM\s+\S", dockerfile, re.MULTILINE | re.IGNORECASE):
+            # Blanks of one line only: with \s, each of many empty lines would be read on to the last of them.
+            if not re.search(r"^[ \t]*FROM[ \t]+\S", dockerfile, re.MULTILINE | re.IGNORECASE):
                 raise ProposalError("dockerfile", "must be a whole Dockerfile, with a FROM line")
             return CapabilityRequest(dockerfile, _text(arguments, "justification", MAX_TEXT, lines=True))
         case "ask-operator":
@@ -194,7 +195,11 @@ def _text(arguments: Mapping[str, Any], key: str, limit: int, *, lines: bool = F
         raise ProposalError(key, f"is longer than {limit} characters")
     if not lines and ("\n" in text or "\r" in text):
         raise ProposalError(key, "must be one line")
-    return text.encode("utf-8", "replace").decode().strip()
+    return _encodable(text).strip()
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _texts(arguments: Mapping[str, Any], key: str, most: int, limit: int) -> tuple[str, ...]:
@@ -226,6 +231,14 @@ def parse_proposal(text: str | bytes) -> Proposal:
     if not isinstance(bottle, str) or len(bottle) > 100:
         raise ProposalError("bottle", "must be a bottle's name")
     return Proposal(_id(raw), raw["kind"], bottle, _time(raw, "created"), payload)
+
+
+def make_response(ident: str, status: Status, notes: str, answer: str, decided: float) -> Response:
+    """An answer that the bundle can read and tell; raises `ProposalError` where it is too long for that."""
+    made = Response(ident, status, _encodable(notes), _encodable(answer), decided)
+    if (size := len(dump_response(made))) > MAX_FILE:
+        raise ProposalError("answer", f"is too long: {size} bytes as it is written, {MAX_FILE} at most")
+    return made
 
 
 def dump_response(response: Response) -> str:
@@ -265,6 +278,6 @@ def _id(raw: Mapping[str, Any]) -> str:
 
 def _time(raw: Mapping[str, Any], key: str) -> float:
     value = raw.get(key, 0.0)
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < _SECONDS:
+    if type(value) not in (int, float) or not 0 <= value < _SECONDS:
         raise ProposalError(key, "must be seconds since the epoch")
     return float(value)
