@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from botbottle_tui.host import files
 FILE = "audit.jsonl"
 HEAD = "head.json"
 FIRST = "0" * 64
+LOST = "head-lost"  # the action of the line that says so
 MOST_PROBLEMS = 20
-MAX_LINE = 1 << 20
+MAX_LINE = 4 << 20
 
 
 class Audit:
@@ -37,19 +40,19 @@ class Audit:
             raise self._failed(error) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            count, last = self._settled(fd)
+            head = self._read_head()
+            if head is None and os.fstat(fd).st_size:
+                # Lines before may be gone, and a new head would hide that: a line in the chain tells of it for ever.
+                count, last = self._end(fd)
+                lost = seal({"action": LOST, "time": round(time.time(), 3)}, count + 1, last)
+                self._add(fd, lost)
+                head = (count + 1, lost["hash"], "")
+                self._write_head(*head)
+            count, last = self._settled(fd, *(head or (0, FIRST, "")))
             line = seal(entry, count + 1, last)
             # The head first names the line to come: a crash at any point leaves a chain that verifies.
             self._write_head(count, last, line["hash"])
-            size = os.fstat(fd).st_size
-            data = (json.dumps(line, ensure_ascii=True, sort_keys=True) + "\n").encode()
-            try:
-                if os.write(fd, data) != len(data):
-                    raise OSError(28, "the disk is full")
-                os.fsync(fd)
-            except OSError:
-                os.ftruncate(fd, size)
-                raise
+            self._add(fd, line)
             self._write_head(count + 1, line["hash"])
         except OSError as error:
             raise self._failed(error) from None
@@ -69,20 +72,26 @@ class Audit:
         """What is wrong with the chain, the first problems only; [] when every line is as it was written."""
         problems: list[str] = []
         count, last = 0, FIRST
+        head = None
         try:
             with self.path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                head = self._read_head()
                 for number, text in enumerate(file, 1):
+                    if not text.endswith(b"\n") and head and head[2] and number == head[0] + 1:
+                        break  # the line to come, which a crash cut off: the next one takes its place
                     problem, entry = check(text, count, last)
+                    if entry.get("action") == LOST:
+                        problems.append(f"line {number}: {HEAD} was gone here: lines before it may be missing")
                     if problem:
                         problems.append(f"line {number}: {problem}")
-                        if len(problems) >= MOST_PROBLEMS:
-                            return [*problems, "and more"]
+                    if len(problems) >= MOST_PROBLEMS:
+                        return [*problems, "and more"]
                     count, last = number, str(entry.get("hash", ""))
         except FileNotFoundError:
-            pass
+            head = self._read_head()
         except OSError as error:
             return [f"{self.path} cannot be read: {error.strerror}"]
-        head = self._read_head()
         if head is None:
             return [*problems, f"{self.head} is missing or cannot be read"] if count else problems
         known, end, coming = head
@@ -95,28 +104,42 @@ class Audit:
                 problems.append("the last line is not the one that was written last")
         return problems
 
-    def _settled(self, fd: int) -> tuple[int, str]:
-        """The count and hash that the next line follows; a line that a crash left unannounced or torn is settled."""
-        head = self._read_head()
-        count, last, coming = head or (0, FIRST, "")
-        if head is not None and not coming:
-            return count, last
-        size = os.fstat(fd).st_size
-        data = os.pread(fd, MAX_LINE, max(0, size - MAX_LINE))
-        if head is None and size:
-            # Without its head the log goes on from what is there; `verify` says that it was gone.
-            tail = data.rstrip(b"\n").split(b"\n")[-1]
-            with contextlib.suppress(ValueError, AttributeError, TypeError):
-                raw = json.loads(tail)
+    def _add(self, fd: int, line: Mapping[str, Any]) -> None:
+        size, data = os.fstat(fd).st_size, _dump(line)
+        if len(data) > MAX_LINE:
+            raise OSError(errno.EFBIG, "the decision is too long for one line")
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, "the disk is full")
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+
+    def _end(self, fd: int) -> tuple[int, str]:
+        """The number and hash of the last line that is there."""
+        before, end, cut = self._tail(fd).rpartition(b"\n")
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            raw = json.loads(before.split(b"\n")[-1])
+            if end and not cut:
                 return int(raw["n"]), str(raw["hash"])
-            raise OSError(5, "its last line cannot be read: bottle-dash audit --verify")
-        if data and not data.endswith(b"\n"):
-            os.ftruncate(fd, size - len(data.split(b"\n")[-1]))
+        raise OSError(errno.EIO, "its last line cannot be read: bottle-dash audit --verify")
+
+    def _settled(self, fd: int, count: int, last: str, coming: str) -> tuple[int, str]:
+        """The count and hash that the next line follows; a line that a crash left unannounced or torn is settled."""
+        if not coming:
             return count, last
-        with contextlib.suppress(ValueError, IndexError, AttributeError):
-            if coming and json.loads(data.split(b"\n")[-2]).get("hash") == coming:
+        data = self._tail(fd)
+        if data and not data.endswith(b"\n"):
+            os.ftruncate(fd, os.fstat(fd).st_size - len(data.split(b"\n")[-1]))
+            return count, last
+        with contextlib.suppress(ValueError, IndexError, AttributeError, RecursionError):
+            if json.loads(data.split(b"\n")[-2]).get("hash") == coming:
                 return count + 1, coming
         return count, last
+
+    def _tail(self, fd: int) -> bytes:
+        return os.pread(fd, 2 * MAX_LINE, max(0, os.fstat(fd).st_size - 2 * MAX_LINE))
 
     def _read_head(self) -> tuple[int, str, str] | None:
         try:
@@ -143,19 +166,23 @@ def check(text: bytes, count: int, last: str) -> tuple[str, dict[str, Any]]:
     """What is wrong with the line that should follow line `count`, and the line."""
     try:
         entry = json.loads(text)
-        own = entry.pop("hash")
+        own = entry["hash"]
         if not text.endswith(b"\n"):
             return "is cut off", {}
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "is no line of this log", {}
-    real = _hash(entry)
-    if real != own:
-        return "was changed after it was written", {"hash": own}
+    # The bytes too: a key that stands there twice is read once, here, and perhaps otherwise by others.
+    if _hash({k: v for k, v in entry.items() if k != "hash"}) != own or _dump(entry) != text:
+        return "was changed after it was written", entry
     if entry.get("prev") != last:
         number = entry.get("n")
         what = f"is number {number}" if number != count + 1 else "does not follow the line before it"
-        return f"{what}: lines were dropped, inserted or moved before it", {"hash": own}
-    return "", {"hash": own}
+        return f"{what}: lines were dropped, inserted or moved before it", entry
+    return "", entry
+
+
+def _dump(line: Mapping[str, Any]) -> bytes:
+    return (json.dumps(line, ensure_ascii=True, sort_keys=True) + "\n").encode()
 
 
 def _hash(entry: Mapping[str, Any]) -> str:

@@ -71,11 +71,50 @@ def test_a_replaced_end_is_found(audit: Audit) -> None:
     assert audit.verify() == ["the last line is not the one that was written last"]
 
 
-def test_a_lost_head_is_said_and_the_log_goes_on(audit: Audit) -> None:
+def test_a_lost_head_is_said_for_ever_and_the_log_goes_on(audit: Audit) -> None:
+    audit.path.write_text("".join(lines(audit)[:-2]))
     audit.head.unlink()
     assert "missing" in audit.verify()[0]
     audit.append({"slug": "next"})
-    assert audit.verify() == [] and [e["n"] for e in audit.entries()][-1] == 6
+    audit.append({"slug": "one more"})
+    assert audit.verify() == ["line 4: head.json was gone here: lines before it may be missing"]
+    assert [(e["n"], e.get("action")) for e in audit.entries()][3:] == [(4, "head-lost"), (5, None), (6, None)]
+
+
+def test_without_its_head_a_log_whose_end_cannot_be_read_takes_nothing(audit: Audit) -> None:
+    audit.head.unlink()
+    whole = audit.path.read_bytes()
+    for end in (b"[" * 100_000 + b"\n", b"{}\n", whole.splitlines()[-1]):
+        audit.path.write_bytes(whole + end)
+        with pytest.raises(BackendError, match="its last line cannot be read"):
+            audit.append({"slug": "next"})
+        assert audit.path.read_bytes() == whole + end
+
+
+def test_a_crash_while_a_lost_head_is_told_of_does_not_hide_it(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(path: Path, text: str, mode: int = 0o600) -> None:
+        raise OSError(5, "ended here")
+
+    audit.head.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", crash)
+        with pytest.raises(BackendError):
+            audit.append({"slug": "next"})
+    audit.append({"slug": "next"})
+    assert [p.partition(":")[0] for p in audit.verify()] == ["line 6", "line 7"]
+
+
+def test_a_key_that_stands_twice_is_found(audit: Audit) -> None:
+    rows = lines(audit)
+    audit.path.write_text("".join([rows[0], rows[1].replace("{", '{"slug": "another", ', 1), *rows[2:]]))
+    assert audit.verify() == ["line 2: was changed after it was written"]
+
+
+def test_what_is_too_long_for_a_line_is_refused(audit: Audit) -> None:
+    with pytest.raises(BackendError, match="too long for one line"):
+        audit.append({"diff": "\U0001f600" * 400_000})
+    audit.append({"diff": "\U0001f600" * 300_000})
+    assert audit.verify() == [] and len(lines(audit)) == 6
 
 
 @pytest.mark.parametrize("at", ["before the line", "in the line", "after the line"])
@@ -97,8 +136,7 @@ def test_a_crash_leaves_a_chain_that_verifies(audit: Audit, at: str, monkeypatch
     audit.head.write_text(announced)
     cut = {"before the line": len(before), "in the line": len(before) + 30, "after the line": len(whole)}[at]
     audit.path.write_bytes(whole[:cut])
-    if at != "in the line":
-        assert audit.verify() == []
+    assert audit.verify() == []
     audit.append({"slug": "later"})
     assert audit.verify() == []
     assert [e["slug"] for e in audit.entries()][5:] == (["crash", "later"] if at == "after the line" else ["later"])
