@@ -77,6 +77,8 @@ def test_secrets_in_files_of_every_kind(world: World, name: str, content: bytes)
 
 
 def test_ordinary_content_is_taken(world: World) -> None:
+    # A value of words is found in pieces where a text has the same words.
+    world.configure(protect={"OWN": "7f3kd-9qpzm-44xw2"})
     for folder in (
         rig.ROOT / "sidecar_bundle",
         rig.ROOT / "backends",
