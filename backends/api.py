@@ -189,7 +189,8 @@ class Preview:
     """What a decision or an edit would change: `diff` is its effect ("": none), `refused` why it cannot be done.
 
     `seen` stands for everything that was compared: a decision that carries it is refused once any of that changed.
-    `text` is what can be edited, `note` a word on the effect, `file` the manifest that would be written.
+    `text` is what can be edited, `note` a word on the effect, `file` the manifest that would be written. `waiting` is
+    the proposal as it was read for this: what is shown of it must be this one, or another is decided than was seen.
     """
 
     diff: str = ""
@@ -198,6 +199,7 @@ class Preview:
     text: str = ""
     note: str = ""
     file: str = ""
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backends.api import BackendError, Decision, Fault, Preview, Progress, Waiting
 from botbottle_tui.host import effective
@@ -40,6 +40,11 @@ class FakeDesk:
         self.version += 1
         return one
 
+    def swap(self, at: int, payload: Payload) -> None:
+        """A bundle writes another request into the file of one that waits; no row shows it yet."""
+        one = self.pending[at]
+        self.pending[at] = replace(one, proposal=replace(one.proposal, payload=payload))
+
     def mark(self) -> str:
         return f"m{self.version}"
 
@@ -68,11 +73,10 @@ class FakeDesk:
             shown = text or effective.request_text(payload)
         except Refused as error:
             if not text and "nothing to change" in str(error):
-                return Preview(seen="s")
-            return Preview(seen="s", text=shown, refused=str(error))
-        return Preview(
-            effective.config_diff(before, after), "s" + text, "", shown, effective.note(payload, before, after)
-        )
+                return Preview(seen="s", waiting=one)
+            return Preview(seen="s", text=shown, refused=str(error), waiting=one)
+        said = effective.note(payload, before, after)
+        return Preview(effective.config_diff(before, after), "s" + text, "", shown, said, waiting=one)
 
     def preview_lasting(self, slug: str, ident: str, text: str = "") -> Preview:
         self.called("preview_lasting", slug, ident, text)

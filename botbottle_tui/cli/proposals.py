@@ -39,12 +39,14 @@ def approve(args: argparse.Namespace) -> int:
     host = Host(host_paths(), via="command line")
     one = find(host, args.id)
     slug, ident = one.slug, one.proposal.id
+    shown = [host.desk.preview(slug, ident)]
+    # What was read for the preview is what a yes is about; the bundle may have written another since the search.
+    one = shown[0].waiting or one
     payload = one.proposal.payload
     if isinstance(payload, Question) and not args.answer:
         choices = f": {', '.join(payload.choices)}" if payload.choices else ""
         fail("a question wants an answer", f"--answer TEXT{choices}")
         return 2
-    shown = [host.desk.preview(slug, ident)]
     if args.for_good:
         shown.append(host.desk.preview_lasting(slug, ident))
     _describe(one, shown)
@@ -79,8 +81,9 @@ def find(host: Host, wanted: str) -> Waiting:
 
 def _describe(one: Waiting, previews: list[Preview]) -> None:
     tell(visible(f"{one.slug}: {one.proposal.kind} {what(one.proposal.payload)}", keep=""))
-    if why := getattr(one.proposal.payload, "justification", ""):
-        tell(visible(why))
+    # The agent wrote it: at the margin it could pass for the diff that follows.
+    for text in getattr(one.proposal.payload, "justification", "").splitlines():
+        tell(visible(f"    {text}", keep=""))
     for preview in previews:
         for text in (preview.note, preview.diff):
             if text:

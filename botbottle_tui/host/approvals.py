@@ -14,12 +14,22 @@ from backends.api import Backend, BackendError, Capability, Decision, Fault, Pre
 from botbottle_tui.host import effective, files, lasting, live
 from botbottle_tui.host.audit import Audit
 from botbottle_tui.host.effective import Refused, What, digest
-from botbottle_tui.host.proposals import Inbox, write_error
+from botbottle_tui.host.proposals import Inbox, answered, write_error
 from sidecar_bundle.shared import queue
 from sidecar_bundle.shared.config import BundleConfig
-from sidecar_bundle.shared.proposal import CapabilityRequest, HeldRequest, Payload, Question, Response, Status
+from sidecar_bundle.shared.proposal import (
+    CapabilityRequest,
+    HeldRequest,
+    Payload,
+    ProposalError,
+    Question,
+    Response,
+    Status,
+    make_response,
+)
 
 DOCKERFILE = "Dockerfile"
+ACTIONS = {"approved": "approve", "modified": "modify", "rejected": "reject"}
 STALE = "it changed meanwhile: look again"
 
 
@@ -35,8 +45,10 @@ class Approvals:
     # Looking
 
     def watch(self, seen: str, seconds: float) -> tuple[str, tuple[Waiting, ...], tuple[Fault, ...]]:
-        """See `Inbox.watch`."""
-        return self.inbox.watch(seen, seconds)
+        """See `Inbox.watch`; the first time, what a crash left half done is undone before."""
+        undone = () if seen else tuple(self._settle_all())
+        mark, waiting, faults = self.inbox.watch(seen, seconds)
+        return mark, waiting, (*undone, *faults)
 
     def preview(self, slug: str, ident: str, text: str = "") -> Preview:
         """What granting it would change; `text` is the request as the operator edited it, "" for as it came."""
@@ -94,7 +106,7 @@ class Approvals:
                 raise BackendError(str(error)) from None
             if after == before:
                 return f"{slug}: nothing changed"
-            with self._applied(slug, folder, before, after):
+            with live.applied(folder, self._owner(slug), before, after, None, "", what):
                 diff = effective.config_diff(before, after)
                 self.audit.append(self._entry(slug, what, "operator-edit", "", diff))
         return f"{slug}: {what} changed"
@@ -103,7 +115,7 @@ class Approvals:
 
     def _preview(self, one: Waiting, before: BundleConfig, text: str) -> Preview:
         payload = one.proposal.payload
-        seen = _seen(one, before, text)
+        seen = _seen(one, effective.config_digest(before), text)
         shown = text
         try:
             with contextlib.suppress(Refused):
@@ -111,12 +123,12 @@ class Approvals:
             payload = effective.edited(one.proposal, text) if text else payload
             if isinstance(payload, CapabilityRequest):
                 diff = self._image_diff(one.slug, payload)
-                return Preview(diff, seen, text=shown, note="the agent restarts in another image")
+                return Preview(diff, seen, text=shown, note="the agent restarts in another image", waiting=one)
             after = effective.changed(before, payload)
         except Refused as error:
-            return Preview(seen=seen, text=shown, refused=str(error))
+            return Preview(seen=seen, text=shown, refused=str(error), waiting=one)
         said = effective.note(payload, before, after)
-        return Preview(effective.config_diff(before, after), seen, text=shown, note=said)
+        return Preview(effective.config_diff(before, after), seen, text=shown, note=said, waiting=one)
 
     def _image_diff(self, slug: str, wanted: CapabilityRequest) -> str:
         backend = self._owner(slug)
@@ -128,14 +140,15 @@ class Approvals:
     def _decide(self, decision: Decision, ours: dict[str, tuple[str, str]], progress: Progress) -> str:
         with self._locked(decision.slug) as folder:
             one = self.inbox.find(decision.slug, decision.id)
+            response = _response(decision)
             if decision.action == "reject":
-                return self._answer(one, decision, "rejected", decision.reason, "")
+                return self._answer(one, response, "")
             before = live.load(folder)
             now = effective.config_digest(before)
             first, last = ours.get(one.slug, ("", ""))
             # Several at once: what this very batch has changed since they were looked at is no surprise.
             looked_at = first if now == last else now
-            if decision.seen != _seen_with(one, looked_at, decision.text):
+            if decision.seen != _seen(one, looked_at, decision.text):
                 raise BackendError(STALE)
             try:
                 payload = effective.edited(one.proposal, decision.text) if decision.text else one.proposal.payload
@@ -146,7 +159,7 @@ class Approvals:
             if keep and keep.preview.seen != decision.manifest:
                 raise BackendError(f"the manifest changed meanwhile: {keep.preview.file}", "look again")
             try:
-                line = self._grant(one, decision, payload, before, after, keep, progress)
+                line = self._grant(one, decision, response, payload, before, after, keep, progress)
             except BackendError as error:
                 write_error(folder, decision.id, error.message + (f" ({error.hint})" if error.hint else ""))
                 raise
@@ -158,6 +171,7 @@ class Approvals:
         self,
         one: Waiting,
         decision: Decision,
+        response: Response,
         payload: Payload,
         before: BundleConfig,
         after: BundleConfig,
@@ -165,15 +179,11 @@ class Approvals:
         progress: Progress,
     ) -> str:
         folder, slug = self.records.folder(one.slug), one.slug
-        status: Status = "modified" if decision.text else "approved"
         match payload:
             case Question(choices=choices):
                 if not decision.answer.strip() or (choices and decision.answer not in choices):
                     what = "one of its choices" if choices else "an answer"
                     raise BackendError(f"the question wants {what}")
-                return self._answer(one, decision, status, "", "")
-            case HeldRequest():
-                return self._answer(one, decision, status, decision.reason, "")
             case CapabilityRequest(dockerfile=dockerfile):
                 try:
                     diff = self._image_diff(slug, payload)
@@ -181,59 +191,30 @@ class Approvals:
                     raise BackendError(str(error)) from None
                 self._owner(slug).rebuild(slug, dockerfile, progress)
                 files.write(folder / DOCKERFILE, dockerfile + "\n")
-                return self._answer(one, decision, status, _changed_note(decision), diff)
+                return self._answer(one, response, diff)
         diff = effective.config_diff(before, after)
-        with self._applied(slug, folder, before, after):
-            if keep is None:
-                return self._answer(one, decision, status, _changed_note(decision), diff)
-            keep.write()
-            try:
-                whole = f"{diff}\n{keep.preview.diff}"
-                return self._answer(one, decision, status, _changed_note(decision), whole) + ", for good"
-            except BaseException:
-                keep.undo()
-                raise
+        with live.applied(folder, self._owner(slug), before, after, keep, decision.id, one.proposal.kind):
+            done = self._answer(one, response, f"{diff}\n{keep.preview.diff}" if keep else diff)
+        return f"{done}, for good" if keep else done
 
-    def _answer(self, one: Waiting, decision: Decision, status: Status, notes: str, diff: str) -> str:
+    def _answer(self, one: Waiting, response: Response, diff: str) -> str:
         """The audit's line, and last of all the answer; when that cannot be written, the audit says so."""
         proposal = one.proposal
         why = getattr(proposal.payload, "justification", "") or getattr(proposal.payload, "question", "")
-        action = decision.action if status != "modified" else "modify"
-        entry = self._entry(one.slug, proposal.kind, action, why, diff, id=proposal.id, notes=notes)
-        if decision.answer:
-            entry["answer"] = decision.answer
+        more = {"id": proposal.id, "notes": response.notes, **({"answer": response.answer} if response.answer else {})}
+        entry = self._entry(one.slug, proposal.kind, ACTIONS[response.status], why, diff, **more)
         if isinstance(proposal.payload, HeldRequest):
             entry["request"] = asdict(proposal.payload)
         self.audit.append(entry)
         answers = self.inbox.exchange(one.slug).answers
         try:
-            queue.put_response(answers, Response(proposal.id, status, notes, decision.answer, time.time()))
+            queue.put_response(answers, response)
         except OSError as error:
             with contextlib.suppress(BackendError):
-                self.audit.append(self._entry(one.slug, proposal.kind, "undone", "the answer was not written", ""))
+                why = "the answer was not written"
+                self.audit.append(self._entry(one.slug, proposal.kind, "undone", why, "", id=proposal.id))
             raise BackendError(f"the answer cannot be written: {error.strerror}", f"check {answers}") from None
-        return f"{one.slug}: {proposal.kind} {status}"
-
-    @contextlib.contextmanager
-    def _applied(self, slug: str, folder: Path, before: BundleConfig, after: BundleConfig) -> Iterator[None]:
-        """The rules live while the rest is done; whatever fails, the bundle has again those that it had."""
-        if before == after:
-            yield
-            return
-        backend = self._owner(slug)
-        try:
-            backend.configure(slug, after)
-            live.save(folder, after)
-            yield
-        except BaseException as error:
-            try:
-                backend.configure(slug, before)
-                live.save(folder, before)
-            except BackendError as again:
-                said = error.message if isinstance(error, BackendError) else type(error).__name__
-                text = f"{said}; and the rules that were could not be restored: {again.message}"
-                raise BackendError(text, f"stop {slug}: its rules are not known") from None
-            raise
+        return f"{one.slug}: {proposal.kind} {response.status}"
 
     @contextlib.contextmanager
     def _locked(self, slug: str) -> Iterator[Path]:
@@ -241,7 +222,32 @@ class Approvals:
             raise BackendError(f"no bottle {slug}", "bottle-dash list active")
         folder = self.records.folder(slug)
         with live.locked(folder):
+            self._settle(slug, folder)
             yield folder
+
+    def _settle(self, slug: str, folder: Path) -> None:
+        """Undoes the decision that a crash ended in the middle: it may be in force, and nobody knows of it."""
+        begun, left = live.unfinished(folder), ""
+        if begun is None:
+            return
+        # The answer is the last step: where it is there, nothing was left to do.
+        if not begun.id or not answered(self.inbox.exchange(slug), begun.id):
+            diff = effective.config_diff(live.load(folder), begun.before)
+            left = live.restore(folder, self._owner(slug), begun.before, begun.keep)
+            entry = self._entry(slug, begun.kind, "undone", "it ended in the middle", diff, id=begun.id, notes=left)
+            self.audit.append(entry)
+        live.finish(folder)
+        if left:
+            raise BackendError(left, "look at the manifest")
+
+    def _settle_all(self) -> Iterator[Fault]:
+        for slug in self.inbox.slugs():
+            try:
+                if (self.records.folder(slug) / live.PENDING).exists():
+                    with self._locked(slug):
+                        pass
+            except BackendError as error:
+                yield Fault(f"rules of {slug}", error.message, error.hint)
 
     def _owner(self, slug: str) -> Backend:
         record = self.records.load(slug)
@@ -266,12 +272,17 @@ class Approvals:
         }
 
 
-def _seen(one: Waiting, config: BundleConfig, text: str) -> str:
-    return _seen_with(one, effective.config_digest(config), text)
-
-
-def _seen_with(one: Waiting, config: str, text: str) -> str:
+def _seen(one: Waiting, config: str, text: str) -> str:
     return digest(one.slug, one.proposal.id, one.proposal.kind, repr(one.proposal.payload), config, text)
+
+
+def _response(decision: Decision) -> Response:
+    """What the agent is told, before anything is done: what it could not read is refused."""
+    status: Status = "rejected" if decision.action == "reject" else "modified" if decision.text else "approved"
+    try:
+        return make_response(decision.id, status, _changed_note(decision), decision.answer, time.time())
+    except ProposalError as error:
+        raise BackendError(f"the answer {error.message}", "say it in fewer words") from None
 
 
 def _changed_note(decision: Decision) -> str:

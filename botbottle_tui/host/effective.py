@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -79,29 +80,40 @@ def _put(routes: tuple[Route, ...], found: Route, wanted: Route) -> tuple[Route,
 
 def lines(config: BundleConfig) -> list[str]:
     """The rules as lines that a diff compares: every field of every route has its own."""
-    out: list[str] = []
+    return [line for block in _blocks(config) for line in block]
+
+
+def _blocks(config: BundleConfig) -> list[tuple[str, ...]]:
+    """Those lines, by route."""
+    out: list[tuple[str, ...]] = []
     for route in config.routes:
-        out.append(f"route {route.host}")
-        out += [f"  path {path}" for path in route.path_allowlist] or ["  every path"]
         auth = route.auth
-        out.append(f"  credential {auth.scheme} {auth.slot}" if auth else "  no credential of yours")
-        out += ["  content not seen by pipelock"] if route.tls_passthrough else []
-        out += [f"  private network {net}" for net in route.ssrf_ip_allowlist]
-        out += [f"  dlp {route.dlp}"] if route.dlp != "block" else []
-        out += [f"  prompt injection {route.prompt_injection}"] if route.prompt_injection != "off" else []
-    out.append(f"pipelock seed phrases {'refused' if config.pipelock.seed_phrases else 'let through'}")
-    return out
+        block = [f"route {route.host}"]
+        block += [f"  path {path}" for path in route.path_allowlist] or ["  every path"]
+        block.append(f"  credential {auth.scheme} {auth.slot}" if auth else "  no credential of yours")
+        block += ["  content not seen by pipelock"] if route.tls_passthrough else []
+        block += [f"  private network {net}" for net in route.ssrf_ip_allowlist]
+        block += [f"  dlp {route.dlp}"] if route.dlp != "block" else []
+        block += [f"  prompt injection {route.prompt_injection}"] if route.prompt_injection != "off" else []
+        out.append(tuple(block))
+    return [*out, (f"pipelock seed phrases {'refused' if config.pipelock.seed_phrases else 'let through'}",)]
 
 
-def diff(before: list[str], after: list[str], name: str = "", context: int = 3) -> str:
+def diff(before: Sequence[str], after: Sequence[str], name: str = "", context: int = 3) -> str:
     """A unified diff, "" when nothing differs."""
     found = difflib.unified_diff(before, after, f"{name} now", f"{name} then", n=context, lineterm="")
     return "\n".join(found)
 
 
 def config_diff(before: BundleConfig, after: BundleConfig) -> str:
-    """What the rules of a bottle gain and lose."""
-    return diff(lines(before), lines(after), "rules", 4)
+    """What the rules of a bottle gain and lose: of a route that changes every line, so that its host is in sight."""
+    old, new = _blocks(before), _blocks(after)
+    out: list[str] = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            was, then = (tuple(line for block in side for line in block) for side in (old[a:b], new[c:d]))
+            out += diff(was, then, "rules", len(was) + len(then)).split("\n")[2 if out else 0 :]
+    return "\n".join(out)
 
 
 def note(payload: Payload, before: BundleConfig, after: BundleConfig) -> str:
@@ -111,7 +123,7 @@ def note(payload: Payload, before: BundleConfig, after: BundleConfig) -> str:
             if before == after:
                 return "nothing changes: that is allowed already"
             route = find_route(after.routes, host)
-            said = []
+            said = [f"every subdomain of {host[2:]}"] if host.startswith("*.") else []
             if isinstance(payload, RouteRequest) and not payload.paths:
                 said.append("every path of the host")
             if route and route.auth:

@@ -30,8 +30,9 @@ class Edit:
         self._replace(self.before, self.after)
 
     def undo(self) -> None:
-        """The file as it was, unless somebody changed it since."""
-        self._replace(self.after, self.before)
+        """The file as it was, where this was written at all; `BackendError` when somebody changed it since."""
+        if files.read_head(self.path, catalog.MAX_BYTES + 1) != self.before:
+            self._replace(self.after, self.before)
 
     def _replace(self, expected: bytes, wanted: bytes) -> None:
         if files.read_head(self.path, catalog.MAX_BYTES + 1) != expected:

@@ -39,6 +39,10 @@ class Inbox:
             raise BackendError(f"{slug} is not live, or asks nothing", "bottle-dash list active")
         return found
 
+    def slugs(self) -> tuple[str, ...]:
+        """The bottles that live and can ask."""
+        return tuple(self._exchanges())
+
     def waiting(self) -> tuple[tuple[Waiting, ...], tuple[Fault, ...]]:
         """What waits, oldest first, and a fault for each bottle whose queue holds what is no proposal."""
         out: list[Waiting] = []
@@ -49,7 +53,7 @@ class Inbox:
             found, bad = queue.proposals(exchange.queue, known[slug])
             errors = read_errors(self.records.folder(slug))
             for one in found:
-                if not _answered(exchange, one.id):
+                if not answered(exchange, one.id):
                     out.append(Waiting(slug, _dated(one, started), errors.get(one.id, "")))
             if bad:
                 more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -63,7 +67,7 @@ class Inbox:
             one = queue.proposal(exchange.queue, ident)
         except ProposalError as error:
             raise BackendError(f"{ident[:8]} of {slug} cannot be read: {error.message}") from None
-        if one is None or record is None or _answered(exchange, ident):
+        if one is None or record is None or answered(exchange, ident):
             raise BackendError(f"{ident[:8]} of {slug} waits no more: it was answered, or taken back")
         return Waiting(slug, _dated(one, record.started), read_errors(self.records.folder(slug)).get(ident, ""))
 
@@ -113,7 +117,8 @@ def _dated(one: Proposal, started: float) -> Proposal:
     return replace(one, created=min(max(one.created, started), time.time()))
 
 
-def _answered(exchange: Exchange, ident: str) -> bool:
+def answered(exchange: Exchange, ident: str) -> bool:
+    """Whether the operator has decided on it."""
     try:
         return queue.response(exchange.answers, ident) is not None
     except ProposalError:

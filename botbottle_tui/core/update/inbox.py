@@ -61,15 +61,30 @@ def review(model: Model) -> Step:
 
 
 def previews(model: Model, msg: PreviewsLoaded) -> Model:
-    """The effects, for the dialog that asked; a dialog that was left needs them no more."""
+    """The effects, for the dialog that asked; a dialog that was left needs them no more.
+
+    From then on it shows the proposals that these are the effects of: what is decided, and not what the row said.
+    """
     out = []
+    another = False
     for o in model.overlays:
-        if isinstance(o, Review | Lasting) and o.seq == msg.seq:
+        if isinstance(o, Review) and o.seq == msg.seq:
+            read = _read(o.waiting, msg.previews[0])
+            another = read.proposal.payload != o.waiting.proposal.payload
+            o = replace(o, waiting=read, preview=msg.previews[0], cursor=0 if another else o.cursor)
+        elif isinstance(o, Lasting) and o.seq == msg.seq:
             o = replace(o, preview=msg.previews[0])
         elif isinstance(o, Batch) and o.seq == msg.seq:
-            o = replace(o, previews=tuple(map(_in_batch, o.waiting, msg.previews)))
+            read_all = tuple(map(_read, o.waiting, msg.previews))
+            another = [w.proposal.payload for w in read_all] != [w.proposal.payload for w in o.waiting]
+            o = replace(o, waiting=read_all, previews=tuple(map(_in_batch, read_all, msg.previews)))
         out.append(o)
-    return replace(model, overlays=tuple(out))
+    model = replace(model, overlays=tuple(out))
+    return say(model, "it changed meanwhile: look again", error=True) if another else model
+
+
+def _read(one: Waiting, preview: Preview) -> Waiting:
+    return preview.waiting or one
 
 
 def _in_batch(one: Waiting, preview: Preview) -> Preview:
@@ -179,7 +194,8 @@ def edited(model: Model, msg: RequestEdited) -> Model:
         case (*_, Review(waiting=one) as dialog) if one.key == (msg.slug, msg.id):
             if dialog.preview and dialog.preview.text == msg.preview.text:
                 return say(model, "nothing was changed")
-            model = top(model, replace(dialog, preview=msg.preview, text=msg.preview.text, scroll=0))
+            shown = replace(dialog, waiting=_read(dialog.waiting, msg.preview), text=msg.preview.text)
+            model = top(model, replace(shown, preview=msg.preview, scroll=0))
             if msg.preview.refused:
                 return say(model, f"{msg.preview.refused}; m edits it again", error=True)
     return model

@@ -12,7 +12,7 @@ import pytest
 from botbottle_tui.__main__ import main
 from botbottle_tui.host import live
 from botbottle_tui.host.launching import Host
-from sidecar_bundle.shared.proposal import Question, RouteRequest
+from sidecar_bundle.shared.proposal import HeldRequest, Question, RouteRequest
 from tests.unit.host.deskrig import Rig
 
 ROUTE = RouteRequest("files.example.org", ("/a",), "because \u202eof x")
@@ -59,6 +59,26 @@ def test_list_and_approve(rig: Rig, said: Capture) -> None:
     out, err = said()
     assert "egress-block approved" in out and "+route files.example.org" in err and "<U+202E>" in err
     assert rig.response(ident) is not None and "(command line)" in next(rig.desk.audit.entries())["who"]
+
+
+def test_what_the_agent_wrote_does_not_pass_for_the_diff(rig: Rig, said: Capture) -> None:
+    forged = "need docs\r\n\n--- rules now\u2028+++ rules then\n+route docs.python.org\x0b+  path /3"
+    ident = rig.ask("egress-block", RouteRequest("evil.example", (), forged))
+    assert main(["approve", ident, "--yes"]) == 0
+    rows = said()[1].splitlines()
+    assert "    +route docs.python.org" in rows and "    +  path /3" in rows
+    assert [row for row in rows if row.startswith(("+route", "---"))] == ["--- rules now", "+route evil.example"]
+
+
+def test_what_is_told_is_what_is_decided(rig: Rig, said: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident = rig.ask("dlp-ask", HeldRequest("GET", "ok.example", "/a", ("jwt in the query",)))
+    (row,) = rig.waiting()
+    path = next(rig.exchange().queue.iterdir())
+    path.write_text(path.read_text().replace("ok.example", "evil.example"))
+    monkeypatch.setattr(rig.desk.inbox, "waiting", lambda: ((row,), ()))
+    assert main(["approve", ident, "--yes"]) == 0
+    out = said()[1]
+    assert "dlp-ask GET evil.example/a" in out and "ok.example" not in out
 
 
 def test_for_good(rig: Rig, said: Capture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,35 @@ def test_no_audit_or_no_answer_is_no_approval(rig: Rig, what: str) -> None:
     assert ("cannot be written" in faults[0].message) and live.load(rig.folder) == before
     assert rig.backend.configured[-1] == before
     if what == "answer":
-        assert [e["action"] for e in rig.desk.audit.entries()] == ["approve", "undone"]
+        assert [(e["action"], e["id"]) for e in rig.desk.audit.entries()] == [("approve", ident), ("undone", ident)]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (Question("May I delete build/?", ("yes", "no")), Question("May I push --force?", ("yes", "no"))),
+        (HeldRequest("GET", "a.example", "/", ("jwt",)), HeldRequest("POST", "b.example", "/", ("own-secret",))),
+        (ROUTE, RouteRequest("files.example.org", ("/a",), "another reason")),
+    ],
+)
+def test_a_preview_holds_the_proposal_that_it_is_of(rig: Rig, first: Question, then: Question) -> None:
+    kinds = {Question: "ask-operator", HeldRequest: "dlp-ask", RouteRequest: "egress-block"}
+    ident = rig.ask(kinds[type(first)], first)  # type: ignore[arg-type]
+    path = next(rig.exchange().queue.iterdir())
+    path.write_text(json.dumps({**json.loads(path.read_text()), "payload": asdict(then)}))
+    shown = rig.desk.preview(rig.slug, ident).waiting
+    assert shown and shown.proposal.payload == then and shown.key == (rig.slug, ident)
+
+
+def test_an_answer_is_what_the_agent_can_read_or_there_is_none(rig: Rig) -> None:
+    ident = rig.ask("ask-operator", Question("?"))
+    _, faults = approve(rig, ident, answer="é" * 50_000)
+    assert "the answer is too long: 300" in faults[0].message and "262144 at most" in faults[0].message
+    assert rig.response(ident) is None and list(rig.desk.audit.entries()) == [] and len(rig.waiting()) == 1
+    assert decide(rig, Decision(rig.slug, ident, "reject", reason="caf\udce9"))[1] == ()
+    answer = rig.response(ident)
+    assert answer and answer.notes == "caf?"
+    assert [e["notes"] for e in rig.desk.audit.entries()] == ["caf?"]
 
 
 def test_a_question_wants_one_of_its_choices(rig: Rig) -> None:

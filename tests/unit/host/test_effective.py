@@ -40,6 +40,25 @@ def test_every_field_of_a_route_is_in_the_diff(name: str) -> None:
     assert effective.config_diff(before, after) and effective.config_digest(before) != effective.config_digest(after)
 
 
+def test_a_route_that_changes_is_shown_whole_and_no_other() -> None:
+    long = Route("long.example.org", tuple(f"/{i}" for i in range(50)))
+    before = BundleConfig("s", (PLAIN, long, Route("b.example.org")))
+    after = replace(before, routes=effective.with_paths(before.routes, long.host, ("/new",)))
+    rows = effective.config_diff(before, after).splitlines()
+    assert rows[3] == " route long.example.org" and rows[-2:] == ["+  path /new", "   no credential of yours"]
+    assert [row for row in rows if "route " in row] == [" route long.example.org"]
+    both = effective.config_diff(before, replace(after, routes=(*reversed(after.routes),)))
+    assert "-route b.example.org" in both and "+route b.example.org" in both, "another order is a change"
+
+
+def test_a_wildcard_is_called_by_what_it_means() -> None:
+    before = BundleConfig("s")
+    for host, said in (("*.github.io", "every subdomain of github.io; every path of the host"), ("github.io", "every")):
+        payload = RouteRequest(host, (), "y")
+        assert effective.note(payload, before, effective.changed(before, payload)).startswith(said)
+    assert "subdomain" not in effective.note(payload, before, effective.changed(before, payload))
+
+
 def test_the_scheme_the_slot_and_the_seed_phrases_too() -> None:
     texts = {
         effective.config_diff(BundleConfig("s"), BundleConfig("s", routes, ("egress",), pipelock))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from backends.api import BackendError, Fault, Health, Waiting
 from botbottle_tui.core import effect as e
 from sidecar_bundle.shared.proposal import (
+    HeldRequest,
     PipelockRequest,
     Question,
     RouteRequest,
@@ -133,6 +134,23 @@ def story_question() -> Story:
     for key in ("esc", "q", "ctrl c"):
         s.press(key).sees_no("Question of").press("enter").sees("Question of")
     return s.press("x").types("later").press("enter").sees("ask-operator rejected")
+
+
+def story_what_is_decided_is_what_is_shown() -> Story:
+    s = Story.of(asking()).press("w", "j").hold(e.LoadPreviews).press("enter").sees("Which database?").press("j")
+    s.world.desk.swap(1, Question("May I push --force?", ("yes",)))
+    s.release().sees("May I push --force?", "> yes", "it changed meanwhile: look again").sees_no("Which database?")
+    s.press("enter")
+    assert s.world.desk.decided[0].answer == "yes"
+    s.press("G", "g", "j", "j").hold(e.LoadPreviews).press("enter").sees("carries own-secret SHOP_TOKEN")
+    s.world.desk.swap(2, HeldRequest("POST", "evil.example", "/all", ("own-secret OTHER",)))
+    s.release().sees("carries own-secret OTHER").sees_no("SHOP_TOKEN").press("esc")
+    s.world.desk.swap(0, RouteRequest("files.example.org", ("/a",), "a new reason"))
+    s.press("g", "enter").sees("why a new reason", "it changed meanwhile").press("esc").press(" ", " ", "g", "a")
+    s.sees("Approve?", "it changed meanwhile").press("esc").press("enter")
+    s.world.desk.swap(0, RouteRequest("files.example.org", ("/a",), "the last reason"))
+    s.editor = lambda text: text.replace("/a", "/b")
+    return s.press("m").sees("+ path /b", "why the last reason")
 
 
 def story_a_failed_apply_waits_on() -> Story:
