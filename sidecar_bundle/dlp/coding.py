@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import bz2
-import contextlib
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 MAX_BODY = 64 * 2**20
 MAX_MEMBERS = 4096
 _PIECE = 2**16
-_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04", b"PACK\0\0\0")
+_ZIP = b"PK\x03\x04"
+_PACK = b"PACK\0\0\0"
+_ZLIB = re.compile(rb"x[\x01\x5e\x9c\xda]")
 
 
 class Unscannable(Exception):
     """A request that cannot be scanned, and so must not pass; one line why."""
+
+
+class _Readable(Protocol):
+    def read(self, most: int) -> bytes: ...
+    def end(self) -> int: ...
+
+
+Opened = Callable[[bytes, int], _Readable]
 
 
 def decoded(data: bytes, encodings: str) -> bytes:
@@ -32,23 +43,106 @@ def decoded(data: bytes, encodings: str) -> bytes:
 
 
 def seen(data: bytes, most: int) -> Iterator[bytes]:
-    """What is compressed in undeclared data: archives, packs and streams; what is broken is passed over."""
-    if data[:2] in (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"):
-        yield _tolerant(_inflate(15), data, most)
-    if not any(magic in data for magic in _MAGIC):
-        return
-    for magic, opened in (
-        (b"\x1f\x8b\x08", _inflate(31)),
-        (b"\x28\xb5\x2f\xfd", _zstd),
-        (b"BZh", lambda: bz2.BZ2Decompressor().decompress),
-        (b"\xfd7zXZ", lambda: lzma.LZMADecompressor(memlimit=2**27).decompress),
-    ):
-        at, count = data.find(magic), 0
-        while at >= 0 and count < 64:
-            yield _tolerant(opened, data[at:] if at else data, most)
-            at, count = data.find(magic, at + 4), count + 1
-    yield from _zipped(data, most)
-    yield from _packed(data, most)
+    """What is compressed in undeclared data: archives, packs and streams; of what is broken, all that comes before."""
+    left = most
+
+    def rest() -> int:
+        return left
+
+    for out in _found(data, rest):
+        yield out
+        left -= len(out)
+        if left < 0:
+            raise Unscannable(f"compressed data that expands beyond {most >> 20} MB")
+
+
+def _found(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+    for first, opened in _AT_START.items():
+        if first.match(data):
+            yield _begun(opened, data, 0, left())[0]
+    count = 0
+    for magic, opened in _ANYWHERE.items():
+        at = data.find(magic)
+        while at >= 0:
+            out, end = _begun(opened, data, at, left())
+            yield out
+            at, count = data.find(magic, max(at + 3, end)), count + 1
+            if count > MAX_MEMBERS:
+                raise Unscannable(f"more than {MAX_MEMBERS} compressed parts")
+    yield from _zipped(data, left)
+    yield from _packed(data, left)
+
+
+def _begun(opened: Opened, data: bytes, at: int, most: int) -> tuple[bytes, int]:
+    """What a stream holds that begins at `at`, also when it breaks off, and where it ends if that is known.
+
+    What a library has undone when it fails is lost with the failure: so read again up to there, in smaller steps.
+    """
+    done: list[bytes] = []
+    for step in (_PIECE, 256, 1):
+        stream = opened(data, at)
+        try:
+            for piece in done:
+                stream.read(len(piece))
+            while piece := stream.read(min(step, most + 1)):
+                done.append(piece)
+                most -= len(piece)
+                if most < 0:
+                    raise Unscannable("compressed data that expands too much")
+        except Unscannable:
+            raise
+        except Exception as error:  # each library has its own
+            if "memory" in str(error).lower():
+                raise Unscannable("compressed data that takes too much memory") from error
+        else:
+            return b"".join(done), stream.end()
+    return b"".join(done), 0
+
+
+class _Stream:
+    """A decompressor of `zlib`, `bz2`, `lzma` or this module, read a few bytes at a time."""
+
+    def __init__(self, source: Any, data: bytes, at: int) -> None:
+        self._source, self._data, self._at, self._rest = source, data, at, b""
+
+    def read(self, most: int) -> bytes:
+        """At most `most` bytes; nothing at the end, or where the data stops."""
+        while not self._source.eof:
+            piece = self._rest
+            if not piece and getattr(self._source, "needs_input", True):
+                piece = self._data[self._at : self._at + _PIECE]
+                self._at += len(piece)
+            out: bytes = self._source.decompress(piece, most)
+            self._rest = getattr(self._source, "unconsumed_tail", b"")
+            if out or (not piece and getattr(self._source, "needs_input", True)):
+                return out
+        return b""
+
+    def end(self) -> int:
+        """Where the stream ended in the data; 0 when it did not."""
+        return self._at - len(self._source.unused_data) if self._source.eof else 0
+
+
+class _Zstd:
+    """One frame of zstd, read like a `_Stream`."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        import zstandard
+
+        source = zstandard.ZstdDecompressor(max_window_size=2**27)
+        self._reader = source.stream_reader(memoryview(data)[at:], read_across_frames=False)
+
+    def read(self, most: int) -> bytes:
+        """At most `most` bytes."""
+        return bytes(self._reader.read(most))
+
+    def end(self) -> int:
+        """Where it ended is not known."""
+        return 0
+
+
+def _std(opened: Callable[[], Any]) -> Opened:
+    return lambda data, at: _Stream(opened(), data, at)
 
 
 def _limited(opened: Callable[[], Callable[[bytes, int], bytes]], data: bytes, name: str) -> bytes:
@@ -59,15 +153,6 @@ def _limited(opened: Callable[[], Callable[[bytes, int], bytes]], data: bytes, n
     if len(result) > MAX_BODY:
         raise Unscannable(f"a compressed body that expands beyond {MAX_BODY >> 20} MB")
     return result
-
-
-def _tolerant(opened: Callable[[], Callable[[bytes, int], bytes]], data: bytes, most: int) -> bytes:
-    with contextlib.suppress(Exception):
-        result = opened()(data, most + 1)
-        if len(result) > most:
-            raise Unscannable(f"compressed data that expands beyond {MAX_BODY >> 20} MB")
-        return result
-    return b""
 
 
 def _inflate(bits: int) -> Callable[[], Callable[[bytes, int], bytes]]:
@@ -132,49 +217,54 @@ _CODINGS: dict[str, Callable[[bytes, str], bytes]] = {
 }
 
 
-def _zipped(data: bytes, most: int) -> Iterator[bytes]:
-    """The deflated members of a zip archive, by their own headers."""
-    at, count = data.find(b"PK\x03\x04"), 0
-    while at >= 0 and count < MAX_MEMBERS:
-        start = (
-            at
-            + 30
-            + int.from_bytes(data[at + 26 : at + 28], "little")
-            + int.from_bytes(data[at + 28 : at + 30], "little")
-        )
-        size = int.from_bytes(data[at + 18 : at + 22], "little")
-        if data[at + 8 : at + 10] == b"\x08\0":
-            end = start + size if size else data.find(b"PK", start)
-            yield _tolerant(_inflate(-15), data[start : end if end > start else len(data)], most)
-        at, count = data.find(b"PK\x03\x04", at + 30), count + 1
+def _zipped(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+    """The compressed members of a zip archive, from where they begin to where they end; no size is believed."""
+    at, count = data.find(_ZIP), 0
+    while at >= 0:
+        names = int.from_bytes(data[at + 26 : at + 28], "little") + int.from_bytes(data[at + 28 : at + 30], "little")
+        start, method, end = at + 30 + names, data[at + 8 : at + 10], 0
+        if method == b"\x08\0":
+            out, end = _begun(_std(lambda: zlib.decompressobj(-15)), data, start, left())
+            yield out
+        elif method == b"\x0e\0":  # LZMA with a header of its own; those of bzip2, xz and zstd are found anywhere
+            alone = data[start + 4 : start + 9] + b"\xff" * 8 + data[start + 9 :]
+            yield _begun(_std(_lzma), alone, 0, left())[0]
+        at, count = data.find(_ZIP, max(at + 4, end)), count + 1
+        if count > MAX_MEMBERS:
+            raise Unscannable(f"more than {MAX_MEMBERS} compressed parts")
 
 
-def _packed(data: bytes, most: int) -> Iterator[bytes]:
-    """The objects of a git pack, also those that are deltas."""
-    at = data.find(b"PACK\0\0\0")
+def _packed(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+    """The objects of git packs, also those that are deltas: zlib streams, whatever their headers say."""
+    at = data.find(_PACK)
     if at < 0:
         return
-    at += 12
-    while at < len(data) - 20:
-        kind, more = data[at] >> 4 & 7, data[at] & 0x80
-        at += 1
-        while more and at < len(data):
-            more, at = data[at] & 0x80, at + 1
-        if kind == 7:
-            at += 20
-        elif kind == 6:
-            while at < len(data) and data[at] & 0x80:
-                at += 1
-            at += 1
-        stream, out, left = zlib.decompressobj(), [], most
-        while not stream.eof and at < len(data):
-            piece = data[at : at + _PIECE]
-            try:
-                out.append(stream.decompress(piece, left + 1))
-            except zlib.error:
-                return
-            left -= len(out[-1])
-            if left < 0:
-                raise Unscannable(f"a git pack that expands beyond {MAX_BODY >> 20} MB")
-            at += len(piece) - len(stream.unused_data)
-        yield b"".join(out)
+    end = at + 12
+    objects: list[bytes] = []
+    for match in _ZLIB.finditer(data, end):
+        if match.start() < end:
+            continue
+        size = sum(map(len, objects))
+        out, stop = _begun(_std(lambda: zlib.decompressobj(-15)), data, match.start() + 2, left() - size)
+        end = max(end, stop)
+        objects.append(out)
+        if size + len(out) > _PIECE:  # many objects are small, and a text takes its time however small it is
+            yield b"\n".join(objects)
+            objects = []
+    yield b"\n".join(objects)
+
+
+def _lzma() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=2**27)
+
+
+_ANYWHERE: dict[bytes, Opened] = {
+    b"\x1f\x8b\x08": _std(lambda: zlib.decompressobj(31)),
+    b"\x28\xb5\x2f\xfd": _Zstd,
+    b"BZh": _std(bz2.BZ2Decompressor),
+    b"\xfd7zXZ": _std(_lzma),
+}
+_AT_START: dict[re.Pattern[bytes], Opened] = {
+    re.compile(rb"[\x08\x18\x28\x38\x48\x58\x68\x78]"): _std(lambda: zlib.decompressobj(15)),
+    re.compile(rb"]\0\0"): _std(_lzma),
+}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from threading import Lock
 from typing import Any
 
@@ -37,18 +37,25 @@ class Patterns:
 
 
 class Ends:
-    """One expression; `ends` gives where its matches end, or None when there are more than anybody checks."""
+    """Expressions; `ends` gives where their matches end, or None when there are more than anybody checks."""
 
-    def __init__(self, expression: bytes) -> None:
+    def __init__(self, *expressions: bytes) -> None:
         self._lock = Lock()
         self._database: Any = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(expressions=[expression], ids=[0], elements=1, flags=[0])
+        self._database.compile(
+            expressions=list(expressions),
+            ids=[0] * len(expressions),
+            elements=len(expressions),
+            flags=[0] * len(expressions),
+        )
 
     def ends(self, text: bytes, most: int) -> list[int] | None:
+        """In order, and each once."""
         found: list[int] = []
 
         def seen(_index: int, _start: int, end: int, *_: object) -> bool:
-            found.append(end)
+            if not found or found[-1] != end:
+                found.append(end)
             return len(found) > most
 
         with self._lock:
@@ -66,6 +73,11 @@ class Literals:
         self._literals = list(literals)
         self._caseless = caseless
         self._patterns = Patterns([_quoted(x[-WINDOW:]) for x in self._literals], caseless=caseless)
+
+    @cached_property
+    def ends(self) -> Callable[[bytes, int], list[int] | None]:
+        """Where they end, as `Ends.ends` tells it; long ones only by their last bytes, and case counts."""
+        return Ends(*(_quoted(x[-WINDOW:]) for x in self._literals)).ends
 
     def found(self, text: bytes) -> set[int]:
         hits = self._patterns.found(text)
