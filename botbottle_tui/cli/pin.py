@@ -6,20 +6,22 @@ import argparse
 import base64
 import difflib
 import hashlib
-import os
 import re
 import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backends.api import BackendError
+from backends.api import BackendError, Preview
 from backends.process import Runner, minimal_env
 from botbottle_tui.cli.out import ask, fail, say, tell
+from botbottle_tui.host import catalog
+from botbottle_tui.host.lasting import Edit
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
-from manifests.catalog import Bottle
+from manifests.catalog import Bottle, build_catalog
 from manifests.values import GitRemote
+from sidecar_bundle.shared.visible import visible
 
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 _SCAN_SECONDS = 20
@@ -55,21 +57,25 @@ def pin(args: argparse.Namespace) -> int:
         if not found:
             raise BackendError(f"no key of {remote.ssh_host} has the fingerprint {args.fingerprint}", "pin nothing")
         chosen = found[0]
-    path = _declaring(bottle, remote)
-    old = path.read_text(encoding="utf-8")
-    new = edited(old, remote, f"{chosen.kind} {chosen.key}")
-    if old == new:
+    line = f"{chosen.kind} {chosen.key}"
+    every = catalog.bottle_files(host_paths().home)
+    path = _declaring(every, bottle, remote)
+    old = every[path].decode(errors="surrogateescape")
+    new = edited(old, remote, line)
+    edit = Edit(Preview(), path.resolve(), every[path], new.encode(errors="surrogateescape"))
+    _prove(every, path, edit.after, bottle, remote, line)
+    if edit.before == edit.after:
         tell(f"{path} pins this key already")
         return 0
-    for line in difflib.unified_diff(old.splitlines(), new.splitlines(), str(path), str(path), lineterm="", n=2):
-        say(line)
+    for row in difflib.unified_diff(old.splitlines(), new.splitlines(), str(path), str(path), lineterm="", n=2):
+        say(visible(row))
     if not args.yes:
         if not sys.stdin.isatty():
             fail("pin wants a yes", "--yes together with --fingerprint SHA256:... where there is no terminal")
             return 2
         if not ask(f"Write {chosen.kind} {chosen.fingerprint} into {path}?"):
             return 2
-    _write(path, old, new)
+    edit.write()
     tell(f"pinned; it holds for bottles of {bottle.name} that start from now on")
     return 0
 
@@ -93,14 +99,15 @@ def scan(runner: Runner, remote: GitRemote) -> list[HostKey]:
 
 
 def edited(text: str, remote: GitRemote, key: str) -> str:
-    """The manifest with `KnownHostKey` of the remote set, all else as it was. `BackendError` for a shape not known."""
+    """The manifest with `KnownHostKey` of the remote set, all else as it was. `BackendError` for a shape not known.
+
+    The caller proves what came out.
+    """
     lines = text.split("\n")
     name = re.compile(rf"(\s+)Name:\s*['\"]?{re.escape(remote.name)}['\"]?\s*(#.*)?$")
     places = [(i, found[1]) for i, line in enumerate(lines) if (found := name.match(line))]
     if len(places) != 1:
-        raise BackendError(
-            f"the entry of {remote.name} cannot be edited safely", f"write under it by hand: KnownHostKey: {key}"
-        )
+        raise _by_hand(f"the entry of {remote.name}", key)
     at, indent = places[0]
     entry = [at]
     for step in (-1, 1):
@@ -109,20 +116,38 @@ def edited(text: str, remote: GitRemote, key: str) -> str:
         while 0 <= i < len(lines) and (not lines[i].strip() or lines[i].startswith(indent)):
             entry.append(i)
             i += step
-    known = [i for i in entry if lines[i].startswith(f"{indent}KnownHostKey:")]
+    end = "\r" if lines[at].endswith("\r") else ""
+    known = [i for i in entry if re.match(rf"{indent}['\"]?KnownHostKey['\"]?\s*:", lines[i])]
     if known:
-        lines[known[0]] = f"{indent}KnownHostKey: {key}"
+        lines[known[0]] = f"{indent}KnownHostKey: {key}{end}"
     else:
-        lines.insert(at + 1, f"{indent}KnownHostKey: {key}")
+        lines.insert(at + 1, f"{indent}KnownHostKey: {key}{end}")
     return "\n".join(lines)
 
 
+def _prove(every: Mapping[Path, bytes], path: Path, after: bytes, bottle: Bottle, remote: GitRemote, key: str) -> None:
+    """`BackendError` unless the edited file says what it said, but for this one key; whoever inherits it included."""
+
+    def pinned(one: Bottle) -> Bottle:
+        remotes = tuple(replace(r, known_host_key=key) if r == remote else r for r in one.remotes)
+        return replace(one, remotes=remotes)
+
+    found, then = (build_catalog(files, {}, {}) for files in (every, {**every, path: after}))
+    others = all(then.bottle(b.name) in (b, pinned(b)) for b in found.bottles)
+    if not others or then.bottle(bottle.name) != pinned(bottle):
+        raise _by_hand(f"{path}, as {remote.name} is written there,", key)
+
+
+def _by_hand(what: str, key: str) -> BackendError:
+    return BackendError(f"{what} cannot be edited safely", f"write under it by hand: KnownHostKey: {key}")
+
+
 def _find(bottle_name: str, remote_name: str) -> tuple[Bottle, GitRemote]:
-    catalog = Host(host_paths()).catalog(Path.cwd())
-    bottle = catalog.bottle(bottle_name)
+    found = Host(host_paths()).catalog(Path.cwd())
+    bottle = found.bottle(bottle_name)
     if bottle is None:
-        broken = next((b for b in catalog.broken if b.kind == "bottle" and b.name == bottle_name), None)
-        names = ", ".join(b.name for b in catalog.bottles) or "none"
+        broken = next((b for b in found.broken if b.kind == "bottle" and b.name == bottle_name), None)
+        names = ", ".join(b.name for b in found.bottles) or "none"
         raise BackendError(
             f"bottle {bottle_name} is broken: {broken.error}" if broken else f"no bottle {bottle_name!r}",
             "correct the file" if broken else f"bottles: {names}",
@@ -134,35 +159,13 @@ def _find(bottle_name: str, remote_name: str) -> tuple[Bottle, GitRemote]:
     return bottle, remote
 
 
-def _declaring(bottle: Bottle, remote: GitRemote) -> Path:
+def _declaring(every: Mapping[Path, bytes], bottle: Bottle, remote: GitRemote) -> Path:
     """The file that declares the remote: the bottle's, or the nearest ancestor's."""
-    folder = bottle.path.parent
+    declares = re.compile(rf"(?m)^\s+Name:\s*['\"]?{re.escape(remote.name)}['\"]?\s*(#.*)?$")
     for name in bottle.chain:
-        path = folder / f"{name}.md"
-        try:
-            if re.search(rf"(?m)^\s+Name:\s*['\"]?{re.escape(remote.name)}['\"]?\s*(#.*)?$", path.read_text("utf-8")):
-                return path
-        except OSError as error:
-            raise BackendError(f"cannot read {path}: {error.strerror}") from None
+        path = bottle.path.parent / f"{name}.md"
+        if declares.search(every.get(path, b"").decode(errors="replace")):
+            return path
     raise BackendError(
         f"no file of {bottle.name} declares {remote.name} in a form that can be edited", "edit it by hand"
     )
-
-
-def _write(path: Path, old: str, new: str) -> None:
-    """Replaces the file whole, and only if nobody changed it meanwhile."""
-    real = path.resolve()
-    try:
-        if real.read_text(encoding="utf-8") != old:
-            raise BackendError(f"{path} changed meanwhile", "run it again")
-        fd, temporary = tempfile.mkstemp(dir=real.parent, prefix=".pin-")
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(new)
-            Path(temporary).chmod(real.stat().st_mode & 0o777)
-            Path(temporary).replace(real)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise BackendError(f"cannot write {path}: {error.strerror}") from None
