@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 MAX_BODY = 64 * 2**20
-MAX_MEMBERS = 4096
+MAX_MEMBERS = 2**14
 _PIECE = 2**16
 _ZIP = b"PK\x03\x04"
 _PACK = b"PACK\0\0\0"
