@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sidecar_bundle.gitgate import ssh
@@ -19,6 +20,12 @@ FETCH_SECONDS = 120.0
 FORWARD_SECONDS = 120.0
 # What may be pushed at once, compressed; what it may be unpacked is bounded by the scan.
 MAX_PACK = 512 * 1024 * 1024
+# What pushes may add to a mirror, from which nothing is taken out before the bottle ends.
+MAX_GROWTH = 4 * 1024 * 1024 * 1024
+# For each allocation of a git that receives: a small pack may say that its objects are huge. Whatever can be scanned is
+# smaller, and for what is fetched it does not hold.
+RECEIVING = {"GIT_ALLOC_LIMIT": "128m"}
+_INCOMING = ("objects/incoming-*", "objects/tmp_objdir-*")
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "BOT_BOTTLE_DIALER")
 
 
@@ -91,9 +98,25 @@ class Mirror:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             (self.path / "HEAD").write_text("ref: refs/heads/main\n")
         (self.path / "config").write_text(_configuration(hooks))
-        for stale in (*self.path.glob("objects/incoming-*"), *self.path.glob("objects/tmp_objdir-*")):
-            # A gate that was killed left what it had received and not yet taken in.
-            shutil.rmtree(stale, ignore_errors=True)
+        self.sweep(time.time())
+        self._base = self._size()
+
+    def sweep(self, before: float) -> None:
+        """Removes what gits received that ended before `before` (as `time.time`) and could not remove it themselves."""
+        for pattern in _INCOMING:
+            for place in self.path.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if place.stat().st_mtime < before:
+                        shutil.rmtree(place, ignore_errors=True)
+
+    def refuse_growth(self, pushes: int) -> None:
+        """Raises `Failed` when so many pushes at once could make the mirror larger than it may become."""
+        if self._size() - self._base + pushes * MAX_PACK > MAX_GROWTH:
+            more = f"more than {MAX_GROWTH >> 30} GB" if pushes < 2 else f"with {pushes} pushes at once too much"
+            raise Failed(f"the mirror of {self.remote.name} would grow by {more}; push later, or from a new bottle")
+
+    def _size(self) -> int:
+        return sum(file.lstat().st_size for file in _files(self.path))
 
     def reach(self, command: Sequence[str], fault: str) -> None:
         """How the upstream is reached, or why not (`command` empty)."""
@@ -142,6 +165,8 @@ class Mirror:
         done = self._reach(argv, deadline)
         if done.status:
             raise Failed(ssh.reason(self.remote, done))
+        if not self._fetched:
+            self._base = self._size()
         if not self._head_known:
             self._follow_head(self._reach(["ls-remote", "--symref", place, "HEAD"], deadline))
 
@@ -188,3 +213,9 @@ class Mirror:
     def _reach(self, argv: Sequence[str], deadline: float, env: Mapping[str, str] | None = None) -> Done:
         over = {"GIT_SSH_COMMAND": shlex.join(self._command), "GIT_SSH_VARIANT": "ssh", "GIT_ALLOW_PROTOCOL": "ssh"}
         return self.git(*argv, timeout=deadline - time.monotonic(), env={**over, **(env or {})})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    # What another thread's git removes meanwhile is not there to count.
+    for place, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(place, name)).exists())

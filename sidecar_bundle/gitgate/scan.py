@@ -85,7 +85,10 @@ class Push:
         return left
 
     def _marks(self, datas: Sequence[bytes], paths: Sequence[str]) -> list[set[Mark]]:
-        parts = [(i, part) for i, data in enumerate(datas) for part in (data, *unpacked(data))]
+        parts = list[tuple[int, bytes]]()
+        for index, data in enumerate(datas):
+            self._left()
+            parts += ((index, part) for part in (data, *unpacked(data)))
         out: list[set[Mark]] = [set() for _ in datas]
         if parts:
             found = self.scanner([part for _, part in parts], self._left())

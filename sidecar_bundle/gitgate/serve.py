@@ -18,9 +18,10 @@ from typing import Any
 
 from sidecar_bundle.gitgate import hook, refs, request, scan
 from sidecar_bundle.gitgate.client import REQUEST_SECONDS, peek, refuse
-from sidecar_bundle.gitgate.mirror import Mirror, git_env
+from sidecar_bundle.gitgate.mirror import RECEIVING, Mirror, git_env
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.run import Failed, kill_group, wait
+from sidecar_bundle.gitgate.surplus import refuse_surplus
 from sidecar_bundle.shared.visible import visible
 
 MAX_CONNECTIONS = 16
@@ -44,6 +45,8 @@ class Connection:
 
     mirror: Mirror
     deadline: float
+    pushes: bool = False
+    began: float = field(default_factory=time.time)
     fetch_fault: str = ""
     holds: bool = False
     judged: bool = False
@@ -140,24 +143,31 @@ class Server:
     def _client(self, client: socket.socket) -> None:
         asked = request.parse(peek(client), {name: m.remote for name, m in self._mirrors.items()})
         mirror = self._mirrors[asked.remote.name]
-        connection = Connection(mirror, 0.0)
+        connection = Connection(mirror, 0.0, asked.service == "receive-pack")
         try:
             mirror.fetch()
         except Failed as error:
-            if asked.service == "upload-pack":
+            if not connection.pushes:
                 say(f"fetch from {mirror.remote.name}: {error}")
                 raise Failed(f"{mirror.remote.name} cannot be fetched, and nothing older is served: {error}") from None
             # A push is scanned first, also when it cannot be forwarded afterwards.
             connection.fetch_fault = str(error)
-        limit = FETCHING_SECONDS if asked.service == "upload-pack" else RECEIVING_SECONDS
+        limit = RECEIVING_SECONDS if connection.pushes else FETCHING_SECONDS
         connection.deadline = time.monotonic() + limit
         name = secrets.token_hex(16)
         self._connections[name] = connection
         try:
+            if connection.pushes:
+                mirror.refuse_growth(len(self._pushes(mirror)))
             self._run(client, connection, {hook.CONNECTION_ENV: name, hook.SOCKET_ENV: self._socket})
         finally:
             connection.release(ended=True)
             del self._connections[name]
+            # By no signal does git take along what it received. The clock of files may be a little behind.
+            mirror.sweep(min([time.time(), *(push.began for push in self._pushes(mirror))]) - 1)
+
+    def _pushes(self, mirror: Mirror) -> list[Connection]:
+        return [one for one in list(self._connections.values()) if one.pushes and one.mirror is mirror]
 
     def _run(self, client: socket.socket, connection: Connection, env: Mapping[str, str]) -> None:
         argv = ["git", "daemon", "--inetd", "--export-all", f"--base-path={self._export}"]
@@ -168,7 +178,7 @@ class Server:
             stdin=client.fileno(),
             stdout=client.fileno(),
             stderr=subprocess.DEVNULL,
-            env={**self._env, **env},
+            env={**self._env, **env, **(RECEIVING if connection.pushes else {})},
             cwd=str(self._export),
             start_new_session=True,
         )
@@ -227,6 +237,7 @@ class Server:
             if not self._judges.acquire(timeout=scan.SECONDS):
                 raise Failed("too many pushes at once; push again")
             try:
+                refuse_surplus(connection.mirror, updates, quarantine, scan.SECONDS)
                 leaks = push.leaks()
             finally:
                 self._judges.release()

@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.e2e.gitgate.rig import World
-
 NONE = "0" * 40
 _KINDS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 
@@ -72,9 +70,9 @@ def _packet(data: bytes) -> bytes:
     return b"%04x" % (len(data) + 4) + data
 
 
-def connect(world: World, name: str = "app") -> socket.socket:
-    """A connection to which pushes of this remote may be sent."""
-    line = socket.create_connection(("127.0.0.1", world.gate.port))
+def connect(port: int, name: str = "app") -> socket.socket:
+    """A connection to which a push to this remote may be sent."""
+    line = socket.create_connection(("127.0.0.1", port))
     line.settimeout(90)
     line.sendall(_packet(f"git-receive-pack /{name}.git\0host=x\0".encode()))
     with line.makefile("rb", buffering=0) as lines:
@@ -92,9 +90,9 @@ def send(line: socket.socket, commands: Sequence[tuple[str, str, bytes]], pack: 
     line.sendall(b"0000" + pack)
 
 
-def push(world: World, commands: Sequence[tuple[str, str, bytes]], pack: bytes) -> str:
+def push(port: int, commands: Sequence[tuple[str, str, bytes]], pack: bytes) -> str:
     """Pushes; all that the gate says."""
-    with connect(world) as line:
+    with connect(port) as line:
         send(line, commands, pack)
         with line.makefile("rb") as answer:
             return answer.read().decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -25,17 +26,42 @@ def test_names_of_refs(world: World) -> None:
         b"refs/heads/x" + more,
         b"refs/heads/x.lock",
     ):
-        said = push(world, [(NONE, tip, ref)], pack.data)
+        said = push(world.gate.port, [(NONE, tip, ref)], pack.data)
         assert "not taken" in said or "is not the name of a ref" in said, (ref, said)
     assert not rig.refs(up(world))
-    assert "forwarded to" in push(world, [(NONE, tip, "refs/heads/café".encode())], pack.data)
+    assert "forwarded to" in push(world.gate.port, [(NONE, tip, "refs/heads/café".encode())], pack.data)
     assert rig.refs(up(world)) == {"refs/heads/café": tip}
 
 
 def test_a_mode_that_git_does_not_have(world: World) -> None:
     pack = Pack()
     tip = pack.commit((b"100600", b"a", pack.add("blob", b"hi\n")))
-    assert "badFilemode" in push(world, [(NONE, tip, b"refs/heads/main")], pack.data)
+    assert "badFilemode" in push(world.gate.port, [(NONE, tip, b"refs/heads/main")], pack.data)
+    assert not rig.refs(up(world))
+
+
+def test_objects_that_no_ref_leads_to(world: World) -> None:
+    pack = Pack()
+    tip = pack.commit((b"100644", b"a", pack.add("blob", b"hi\n")))
+    pack.add("blob", os.urandom(3_000_000))
+    assert "objects that no pushed ref leads to" in push(world.gate.port, [(NONE, tip, b"refs/heads/main")], pack.data)
+    assert not rig.refs(up(world))
+    # What git sends is none of that, also where it completes a pack with what the mirror has.
+    big = os.urandom(3_000_000)
+    world.commit("big.bin", big)
+    world.ok("push", "origin", "main")
+    world.commit("big.bin", big + b"more")
+    world.ok("tag", "-a", "v1", "-m", "one")
+    world.ok("push", "origin", "main", "v1")
+
+
+def test_a_small_pack_that_says_its_objects_are_huge(world: World) -> None:
+    pack = Pack()
+    tip = pack.commit((b"100644", b"a", pack.add("blob", b"hi\n")))
+    base = bytes(0xFFFFF0)
+    pack.add("blob", base)
+    pack.swell(base, 100)
+    assert "over limit" in push(world.gate.port, [(NONE, tip, b"refs/heads/main")], pack.data)
     assert not rig.refs(up(world))
 
 

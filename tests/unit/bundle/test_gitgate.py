@@ -1,16 +1,13 @@
-"""The git-gate's pure parts: requests, lists of changes, reasons, the filter before an agent, compressed files."""
+"""The git-gate's pure parts: requests, lists of changes, reasons, marks, the filter before an agent."""
 
 from __future__ import annotations
 
 import base64
-import gzip
-import io
 import random
 import string
 import struct
 import subprocess
 import time
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -26,7 +23,6 @@ from sidecar_bundle.gitgate.refs import allowed, updates
 from sidecar_bundle.gitgate.request import Refused, error_packet, length, parse
 from sidecar_bundle.gitgate.run import Done, Failed, run
 from sidecar_bundle.gitgate.serve import Connection
-from sidecar_bundle.gitgate.unpack import MAX_UNPACKED, unpacked
 from sidecar_bundle.shared.config import Remote
 
 APP = Remote(
@@ -213,31 +209,6 @@ def test_the_filter_offers_and_uses_one_key_only() -> None:
         b"\x0d\0\0\0\x03\x01",
     ):
         assert agent.answer(message) == b"\x05"
-
-
-def test_compressed_files() -> None:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a", "one")
-        archive.writestr("b", "two")
-    assert unpacked(packed.getvalue()) == [b"one", b"two"]
-    assert unpacked(gzip.compress(b"text")) == [b"text"]
-    assert unpacked(b"plain") == unpacked(b"\x1f\x8bbroken") == unpacked(b"PK\x03\x04broken") == []
-    with pytest.raises(Failed, match="compressed"):
-        unpacked(gzip.compress(bytes(MAX_UNPACKED + 1)))
-
-
-def test_compressed_files_within_others() -> None:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.gz", gzip.compress(b"text"))
-    assert b"text" in unpacked(packed.getvalue())
-    assert b"text" in unpacked(b"#!/bin/sh\n" + packed.getvalue())
-    assert b"text" in unpacked(gzip.compress(gzip.compress(gzip.compress(b"text"))))
-    assert unpacked(gzip.compress(b"one") + gzip.compress(b"two") + b"\0\0") == [b"one", b"two"]
-    # All of one file together is bounded.
-    with pytest.raises(Failed, match="cannot be scanned"):
-        unpacked(gzip.compress(gzip.compress(bytes(MAX_UNPACKED // 2)) * 3))
 
 
 def test_utf_16_behind_much_else() -> None:
