@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backends import gitkeys
 from backends.api import BackendError, Health, Values
 from backends.holder import socketpath
 from sidecar_bundle.shared import layout, wire
@@ -54,24 +54,14 @@ def configure(path: Path, config: BundleConfig) -> None:
 
 
 def supply(path: Path, values: Values) -> None:
-    """Hands secrets to a running bundle, over its private socket only, and a line to the operator's SSH agent."""
+    """Hands secrets to a running bundle, over its private socket only, and a line to some keys of the SSH agent."""
     message = {"values": dict(values.tokens), "protect": dict(values.protect), "keys": dict(values.keys)}
     message = {key: given for key, given in message.items() if given}
     if not message and not values.agent:
         return
     with contextlib.ExitStack() as stack:
-        fds = [stack.enter_context(_ssh_agent(values.agent)).fileno()] if values.agent else []
+        fds = [stack.enter_context(gitkeys.lend(values.agent, values.keys.values())).fileno()] if values.agent else []
         request(path, {"op": "secrets", **message}, fds)
-
-
-def _ssh_agent(path: str) -> socket.socket:
-    try:
-        return socketpath.connect(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BackendError(
-            f"the SSH agent at {path} does not answer: {reason}", "start it, or name a key file"
-        ) from None
 
 
 def wait_ready(path: Path, daemons: Sequence[str], timeout: float = READY_TIMEOUT) -> None:

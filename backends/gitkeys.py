@@ -8,16 +8,20 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.api import BackendError, Check, Identity, LaunchPlan
+from backends.holder import socketpath
+from backends.process import Runner
 
 MAX_KEY = 64 * 1024
 _PUBLIC = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}")
 _LIST, _IDENTITIES = 11, 12
 _AGENT_SECONDS = 3.0
+_LENDERS = Runner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,31 @@ def load(plan: LaunchPlan, environ: Mapping[str, str]) -> tuple[dict[str, str], 
                     f"{identity.file} has a passphrase, and there is no SSH agent", f"ssh-add {identity.file}"
                 )
     return keys, agent
+
+
+def lend(agent: str, keys: Iterable[str]) -> socket.socket:
+    """A line to the SSH agent at `agent` on which only those of `keys` that are public lines can be seen and used.
+
+    Behind it is a process of the host's, which ends when the line's other holders have. Raises `BackendError`.
+    """
+    public = sorted({key.split()[1] for key in keys if _PUBLIC.match(key)})
+    try:
+        socketpath.connect(agent).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BackendError(
+            f"the SSH agent at {agent} does not answer: {reason}", "start it, or name a key file"
+        ) from None
+    line, theirs = socket.socketpair()
+    _LENDERS.reap()
+    try:
+        with theirs:
+            argv = (sys.executable, "-I", "-m", "sidecar_bundle.gitgate.lender", agent, *public)
+            _LENDERS.spawn_detached(argv, stdin_socket=theirs, log=Path(os.devnull))
+    except BackendError:
+        line.close()
+        raise
+    return line
 
 
 def read_key(identity: Identity) -> Key:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import os
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from sidecar_bundle.gitgate import agentproto
 from sidecar_bundle.gitgate.run import Failed, run
 
-MAX_MESSAGE = 256 * 1024
-_FAILURE, _LIST, _IDENTITIES, _SIGN = 5, 11, 12, 13
 _SIGN_SECONDS = 30.0
 
 
@@ -84,17 +81,17 @@ class OperatorAgent:
         """The answer to one message, both without length; a failure once the agent is gone."""
         with self._lock:
             if self.gone:
-                return bytes([_FAILURE])
+                return agentproto.FAILURE
             try:
-                self._line.sendall(struct.pack(">I", len(message)) + message)
-                answer = _receive(self._line)
+                agentproto.send(self._line, message)
+                answer = agentproto.receive(self._line)
             except OSError:
                 answer = b""
             if not answer:
                 # Whatever comes late would be taken for the answer to another question.
                 self.gone = True
                 self._line.close()
-            return answer or bytes([_FAILURE])
+            return answer or agentproto.FAILURE
 
     def close(self) -> None:
         """Gives the line back."""
@@ -109,7 +106,7 @@ class FilteredAgent:
         self.path = str(folder / f"{name}.filter")
         self.public_key = public_key
         try:
-            self._blob = base64.b64decode(public_key.split()[1], validate=True)
+            self._blob = agentproto.blob(public_key.split()[1])
         except (IndexError, ValueError):
             raise Failed("its public key cannot be read") from None
         self._operator = operator
@@ -137,55 +134,12 @@ class FilteredAgent:
 
     def _talk(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            while message := _receive(client):
-                answer = self.answer(message)
-                client.sendall(struct.pack(">I", len(answer)) + answer)
+            while message := agentproto.receive(client):
+                agentproto.send(client, self.answer(message))
 
     def answer(self, message: bytes) -> bytes:
         """What SSH is told: our key if the operator's agent has it, its signatures with that key, else a failure."""
-        if message == bytes([_LIST]):
-            return self._listed(self._operator.ask(message))
-        # The key is compared whole, right where the agent will read it.
-        if message.startswith(bytes([_SIGN]) + struct.pack(">I", len(self._blob)) + self._blob):
-            return self._operator.ask(message)
-        return bytes([_FAILURE])
-
-    def _listed(self, answer: bytes) -> bytes:
-        if answer[:1] != bytes([_IDENTITIES]) or len(answer) < 5:
-            return bytes([_FAILURE])
-        place = 5
-        for _ in range(min(struct.unpack_from(">I", answer, 1)[0], 1000)):
-            blob, place = _string(answer, place)
-            comment, place = _string(answer, place)
-            if blob == self._blob:
-                entry = b"".join(struct.pack(">I", len(part)) + part for part in (blob, comment))
-                return bytes([_IDENTITIES]) + struct.pack(">I", 1) + entry
-        return bytes([_IDENTITIES]) + struct.pack(">I", 0)
-
-
-def _string(data: bytes, place: int) -> tuple[bytes, int]:
-    size = int.from_bytes(data[place : place + 4], "big")
-    return data[place + 4 : place + 4 + size], place + 4 + size
-
-
-def _receive(sock: socket.socket) -> bytes:
-    """One message of the agent protocol, or nothing at the end of the line."""
-    head = _exactly(sock, 4)
-    size = int.from_bytes(head, "big")
-    if len(head) < 4 or not 0 < size <= MAX_MESSAGE:
-        return b""
-    body = _exactly(sock, size)
-    return body if len(body) == size else b""
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = sock.recv(size - len(data))
-        if not more:
-            break
-        data += more
-    return data
+        return agentproto.answer(message, {self._blob}, self._operator.ask)
 
 
 def short_folder(parent: Path) -> Path:

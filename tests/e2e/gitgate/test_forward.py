@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import gitkeys
 from sidecar_bundle.gitgate.brought import MAX_FILE
 from tests.e2e.gitgate import rig
 from tests.e2e.gitgate.rig import World
@@ -196,8 +197,7 @@ def test_a_key_with_a_passphrase_by_the_operators_agent(bare: World) -> None:
             time.sleep(0.01)
         rig.sh("ssh-add", "-q", str(bare.base / "locked"), env=env)
         rig.sh("ssh-add", "-q", str(bare.base / "other"), env=env)
-        with socket.socket(socket.AF_UNIX) as line:
-            line.connect(path)
+        with gitkeys.lend(path, [public]) as line:
             assert bare.configure(keys={"app": public}, agent=line) == "ready", bare.gate.detail
         bare.start_work()
         tip = bare.commit()

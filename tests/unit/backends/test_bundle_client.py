@@ -68,10 +68,14 @@ def test_secrets_go_with_the_agents_line_and_nothing_is_sent_for_nothing(fake: F
     first, second = fake.messages
     assert first["values"] == {"EGRESS_TOKEN_0": "t"} and first["protect"] == {"P": "p"}
     assert first["keys"] == values.keys and second == {"op": "secrets"} and len(fake.fds) == 1
-    theirs, _ = agent.accept()
+    for _ in ("whether it answers", "the line"):
+        theirs, _address = agent.accept()
     with socket.socket(fileno=fake.fds[0]) as ours:
-        ours.sendall(b"x")
-    assert theirs.recv(1) == b"x"
+        ours.settimeout(10)
+        # Not the agent's own: signing with a key that is no remote's fails before it.
+        ours.sendall(b"\0\0\0\x05\x0d\0\0\0\0")
+        assert ours.recv(5) == b"\0\0\0\x01\x05"
+    assert theirs.recv(1) == b""
 
 
 def test_a_refusal_and_a_missing_agent_are_one_line(fake: Fake) -> None:

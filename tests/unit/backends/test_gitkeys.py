@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import os
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from backends import gitkeys
 from backends.api import BackendError, Identity, LaunchPlan
+from sidecar_bundle.gitgate import agentproto
 from sidecar_bundle.shared.config import Remote
 from tests.contract.plans import plan
 
@@ -66,6 +68,41 @@ def test_the_agent_that_has_the_key(tmp_path: Path) -> None:
         assert gitkeys.checks(planned(locked), environ) == ()
         keys, socket = gitkeys.load(planned(locked), environ)
         assert socket == path and keys["app"].startswith("ssh-ed25519 ")
+    finally:
+        agent.kill()
+        agent.wait(5)
+
+
+def test_only_the_keys_of_the_remotes_are_lent(tmp_path: Path) -> None:
+    path = str(tmp_path / "agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 10
+        while not Path(path).exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        for name in ("ours", "theirs"):
+            env = {**os.environ, "SSH_AUTH_SOCK": path}
+            subprocess.run(["ssh-add", "-q", str(make(tmp_path / name))], env=env, check=True, timeout=10)
+        ours, theirs = ((tmp_path / f"{name}.pub").read_text() for name in ("ours", "theirs"))
+        text = (tmp_path / "theirs").read_text()
+        with gitkeys.lend(path, [ours, text]) as line:
+            line.settimeout(10)
+
+            def ask(message: bytes) -> bytes:
+                agentproto.send(line, message)
+                return agentproto.receive(line)
+
+            blobs = [agentproto.blob(key.split()[1]) for key in (ours, theirs)]
+            listed = ask(b"\x0b")
+            assert listed[:5] == b"\x0c\0\0\0\x01" and blobs[0] in listed and blobs[1] not in listed
+            signed = [
+                ask(b"\x0d" + b"".join(struct.pack(">I", len(p)) + p for p in (b, b"data")) + bytes(4)) for b in blobs
+            ]
+            assert signed[0][:1] == b"\x0e" and signed[1] == agentproto.FAILURE
+            assert ask(b"\x13") == agentproto.FAILURE
+            (lender,) = gitkeys._LENDERS._detached
+        # It ends with the line, as the bundle's end is.
+        assert lender.wait(10) == 0
     finally:
         agent.kill()
         agent.wait(5)
