@@ -160,7 +160,7 @@ class Engine:
 
     def _body(self, look: _Look, plain: bytes, strings: list[Piece], keys: list[Piece]) -> None:
         if keys or (strings and strings[0].where.startswith("body json")):
-            self._scan(plain, look, DEPTH, breaks=False)
+            self._scan(plain, look, DEPTH, again=True)
             self._scan(b"\n".join(piece.data for piece in strings), look, 0)
             if keys:
                 self._scan(b"\n".join(piece.data for piece in keys), look, 0)
@@ -186,10 +186,10 @@ class Engine:
         if len(values) <= LOCATED:
             self._own_in(pieces(values), look)
 
-    def _scan(self, text: bytes, look: _Look, depth: int, *, breaks: bool = True) -> None:
+    def _scan(self, text: bytes, look: _Look, depth: int, *, again: bool = False) -> None:
         if len(text) > WINDOW:
             for start in range(0, len(text), WINDOW - OVERLAP):
-                self._scan(text[start : start + WINDOW], look, depth, breaks=breaks)
+                self._scan(text[start : start + WINDOW], look, depth, again=again)
             return
         key = hash(text)
         if look.scanned.get(key, DEPTH + 1) <= depth or not text:
@@ -205,14 +205,14 @@ class Engine:
                 rule = shapes.SHAPES[index].rule
                 if (rule, "") not in look.found and any(True for _ in shapes.confirmed(index, text)):
                     look.found.add((rule, ""))
-        self._own_in(text, look, breaks=breaks)
+        self._own_in(text, look, breaks=not again, again=again)
         if depth < DEPTH:
             for view in views(text, min(MAX_BODY, max(look.left, 0))):
                 self._scan(view, look, depth + 1)
 
-    def _own_in(self, text: bytes, look: _Look, *, breaks: bool = False) -> None:
+    def _own_in(self, text: bytes, look: _Look, *, breaks: bool = False, again: bool = False) -> None:
         normal = norm(text.replace(b"\\n", b" ") if breaks and b"\\n" in text else text)
-        names = self._own.names(text, normal, look.fragments)
+        names = self._own.names(text, normal, look.fragments, again=again)
         look.found |= {(OWN, name) for name in names}
 
     def _placed(self, look: _Look, strings: list[Piece], whole: str, literal: bytes) -> list[Finding]:

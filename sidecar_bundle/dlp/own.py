@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sidecar_bundle.dlp.forms import MIN, norm, normalised, plain, within
+from sidecar_bundle.dlp.forms import MIN, gentle, gently, norm, normalised, plain, within
 from sidecar_bundle.dlp.literals import Literals
 from sidecar_bundle.shared.weak import weak, wordlike
 
@@ -24,7 +24,8 @@ class Own:
         self._fragments: dict[bytes, list[tuple[str, int, int]]] = {}
         self._wanted: dict[str, int] = {}
         self.raw: dict[str, list[bytes]] = {}
-        self.punctuated = False  # some secret has too few letters and digits to be found in a normalised text
+        self._odd = False  # some secret is found only as it stands, or simply encoded
+        self._gentle: dict[bytes, str] = {}  # of those with too few letters and digits to be found in a normalised text
         for name, value in sorted(own.items()):
             if not weak(value):
                 for number, part in enumerate(within(value)):
@@ -32,13 +33,17 @@ class Own:
         self._plain_list, self._form_list = list(self._plain), list({**self._forms, **self._fragments})
         self._plain_db = Literals(self._plain_list, caseless=True)
         self._form_db = Literals(self._form_list)
+        self._gentle_list = list(self._gentle)
+        self._gentle_db = Literals(self._gentle_list)
 
     def _add(self, name: str, secret: bytes, number: int) -> None:
         self.raw.setdefault(name, []).append(secret)
         for form in plain(secret):
             self._plain.setdefault(form, name)
         plainest = norm(secret)
-        self.punctuated |= len(plainest) < MIN or (plainest.isdigit() and len(plainest) < 12)
+        for form in gentle(secret):
+            self._gentle.setdefault(form, name)
+        self._odd |= len(plainest) < MIN and gently(secret) not in self._gentle
         for form in normalised(secret):
             self._forms.setdefault(form, []).append(name)
         key = f"{name}\n{number}"
@@ -53,9 +58,14 @@ class Own:
         """Names of the secrets that stand there raw or simply encoded; the fastest look."""
         return {self._plain[self._plain_list[i]] for i in self._plain_db.found(text)}
 
-    def names(self, text: bytes, normal: bytes, seen: set[tuple[str, int, int]]) -> set[str]:
-        """Names of the secrets in a text, of which `normal` is the normalised form. Fragments are added to `seen`."""
-        names: set[str] = self.literal(text) if self.punctuated else set()
+    def names(self, text: bytes, normal: bytes, seen: set[tuple[str, int, int]], *, again: bool = False) -> set[str]:
+        """Names of the secrets in a text, of which `normal` is the normalised form. Fragments are added to `seen`.
+
+        With `again` the strings of the text are looked at by themselves as well.
+        """
+        names = self.literal(text) if self._odd else set()
+        if self._gentle and not again:
+            names |= {self._gentle[self._gentle_list[i]] for i in self._gentle_db.found(gently(text))}
         for index in self._form_db.found(normal):
             form = self._form_list[index]
             names.update(self._forms.get(form, ()))

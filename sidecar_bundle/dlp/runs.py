@@ -84,20 +84,26 @@ def _around(text: bytes, mapped: bytes, place: int) -> tuple[int, int]:
 def packed(run: bytes) -> Iterator[bytes]:
     """What of a run is compressed, from where it seems to begin; a magic is seen inside what is decoded, too."""
     seen: set[int] = set()
+    segments = 0
     for match in _PACKED.finditer(run):
         at, end = match.start(), len(run)
         if run[at : at + 1] != b"e":
             if at % 4 in seen:
                 continue
             seen.add(at % 4)
-        elif run[at - 1 : at] == b"/":  # a segment of a path
-            end = run.find(b"/", at) % (end + 1)
+        elif run[at - 1 : at] == b"/":  # a segment of a path, or of what has a slash of its own
+            segments += 1
+            end = end if segments < 8 else run.find(b"/", at) % (end + 1)
         yield base64(run[at:end], 0)
 
 
-def texts(run: bytes) -> Iterator[bytes]:
-    """A run decoded, at the alignment at which it may be text; its lines by themselves too."""
+def texts(run: bytes, *, segments: bool) -> Iterator[bytes]:
+    """A run decoded, at the alignment at which it may be text; its lines by themselves too, and segments of a path."""
     yield from _aligned(run)
+    if segments and b"/" in run:
+        for segment in run.split(b"/"):
+            if len(segment) >= 16:
+                yield from _aligned(segment)
     if b"\n" in run and len(lines := run.split()) > 1:  # that happen to stand together
         for line in lines:
             yield from _aligned(line)

@@ -17,9 +17,10 @@ from sidecar_bundle.dlp.literals import Ends, Patterns
 SMALL = (
     16 * 1024
 )  # a text so small is decoded wherever it could be, a longer one where something shows that it can matter
+AROUND = 600  # bytes before and after what can be undone in which it can matter
 _SIGNS = (
     rb"%[0-9a-fA-F]{2}",
-    rb"\\(?:u00[2-7][0-9a-fA-F]|u200|u\{|x[2-7][0-9a-fA-F]|[01][0-7][0-7])",
+    rb"\\(?:u00[2-7][0-9a-fA-F]|u200|uff[0-5][0-9a-fA-F]|u\{|x[2-7][0-9a-fA-F]|[01][0-7][0-7])",
     rb"&#[0-9xX]|&(?:amp|lt|gt|quot|apos);",
     rb"=[2-7][0-9A-F]|=\r?\n",
     rb"\xef\xbc[\x90-\xbf]|\xef\xbd[\x80-\x9a]|\xf0\x9d[\x90-\x9f]",
@@ -31,7 +32,9 @@ _PCT, _ESC, _ENT, _QP, _WIDE, _ZIP, _DEC, _MAGICS = range(len(_SIGNS))
 _HEX = re.compile(rb"(?:(?:\\x|0x|%)?[0-9a-fA-F]{2}[:, -]{0,2}){8,}")
 _RUN32 = re.compile(rb"[A-Z2-7]{16,}|[a-z2-7]{16,}")
 _NUMBERS = re.compile(rb"(?:[0-9]{2,3}[, \r\n]{1,3}){8,}[0-9]{2,3}")
-_ESCAPE = re.compile(rb"\\(?:u\{?([0-9a-fA-F]{2,4})\}?|x([0-9a-fA-F]{2})|([01][0-7]{2})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    rb"\\(?:u(?:\{0*)?+([0-9a-fA-F]{2,5}(?=\})|[0-9a-fA-F]{2,4})\}?|x([0-9a-fA-F]{2})|([01][0-7]{2})|(.))", re.DOTALL
+)
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"", b"f": b""}
 _CONTROL = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b") + b"\x7f"  # text has hardly any
 _TEXT = bytes(range(32, 127)) + b"\t\n\r\0"
@@ -43,6 +46,11 @@ def _signs() -> Patterns:
 
 
 @cache
+def _undoable() -> Ends:
+    return Ends(*(_SIGNS[sign] for sign in (_WIDE, _ESC, _ENT, _PCT)))
+
+
+@cache
 def _listed() -> Ends:
     return Ends(_NUMBERS.pattern)
 
@@ -51,15 +59,15 @@ def views(text: bytes, most: int) -> Iterator[bytes]:
     """Each other reading of `text`, at most `most` bytes where something expands."""
     small = len(text) <= SMALL
     signs = _signs().found(text)
-    undone = text
-    binary = not small and len(text.translate(None, _CONTROL)) * 25 < len(text) * 24
-    for sign, undo in ((_WIDE, _narrowed), (_ESC, unescaped), (_ENT, _unentitied), (_PCT, unquote_to_bytes)):
-        if sign in signs and not binary:
-            undone = undo(undone)
-            if small:
-                yield undo(text)
-    if undone is not text:
-        yield undone
+    if signs & {_WIDE, _ESC, _ENT, _PCT} and (small or not _binary(text)):
+        undone = near = text if small else _near(text)
+        for sign, undo in ((_WIDE, _narrowed), (_ESC, unescaped), (_ENT, _unentitied), (_PCT, unquote_to_bytes)):
+            if sign in signs:
+                undone = undo(undone)
+                if small:
+                    yield undo(text)
+        if undone != near:
+            yield undone
     if small and b"+" in text:
         yield text.replace(b"+", b" ")
     if _QP in signs and (small or b"uoted-" in text):
@@ -75,12 +83,32 @@ def views(text: bytes, most: int) -> Iterator[bytes]:
         for run, _ in coded:
             yield from runs.packed(run)
     yield b"\n".join(
-        said for run, hexed in coded for said in (*runs.texts(run), *(runs.hexadecimal(run) if hexed else ()))
+        said
+        for run, hexed in coded
+        for said in (*runs.texts(run, segments=small), *(runs.hexadecimal(run) if hexed else ()))
     )
     if small:
         yield b"\n".join(_rarer(text))
     if _MAGICS in signs:
         yield from coding.seen(text, most)
+
+
+def _binary(text: bytes) -> bool:
+    return len(text.translate(None, _CONTROL)) * 25 < len(text) * 24
+
+
+def _near(text: bytes) -> bytes:
+    """What of a long text stands near something that can be undone, if that is not the most of it."""
+    ends = _undoable().ends(text, runs.MOST)
+    if ends is None:
+        return text
+    spans: list[list[int]] = []
+    for end in ends:
+        if spans and end - AROUND <= spans[-1][1]:
+            spans[-1][1] = end + AROUND
+        else:
+            spans.append([max(0, end - AROUND), end + AROUND])
+    return b"\n".join(text[start:end] for start, end in spans)
 
 
 def unescaped(text: bytes) -> bytes:
@@ -101,14 +129,21 @@ def pieces(strings: list[bytes]) -> bytes:
     for string in strings:
         if 4 <= len(string) <= 128:
             data = runs.base64(string, 0)
-            if not data or data.translate(None, _TEXT):
+            if not _said(data):
                 try:
                     data = bytes.fromhex(string.decode("ascii"))
                 except ValueError:
                     continue
-            if not data.translate(None, _TEXT):
+            if _said(data):
                 found.append(data)
     return b"".join(found)
+
+
+def _said(data: bytes) -> bool:
+    try:
+        return bool(data) and not data.decode().encode("ascii", "ignore").translate(None, _TEXT)
+    except UnicodeDecodeError:
+        return False
 
 
 def _lists(text: bytes) -> Iterator[bytes]:

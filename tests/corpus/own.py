@@ -23,6 +23,11 @@ OWN = {
     "PHRASE": "correct horse battery staple",
     "SHORT": _DRAW.alnum(10),
     "LICENCE": "-".join(_DRAW.text("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 5) for _ in range(4)),
+    "FOREIGN": "Schlüssel-Ω" + _DRAW.hex(2) + "-ключ9",
+    "CYRILLIC": "пароль" + _DRAW.hex(2) + "Żółw42",
+    "EMOJI": "tr🔑" + _DRAW.alnum(4) + "🐙vLm2",
+    "PUNCTUATED": _DRAW.alnum(4) + "!" + _DRAW.alnum(3),
+    "NUMBER": "7392048" + "155",
     "SERVICE_KEY": "-".join((_DRAW.hex(8), _DRAW.hex(4), _DRAW.hex(4), _DRAW.hex(4), _DRAW.hex(12))),
 }
 
@@ -31,8 +36,17 @@ def _b64(data: bytes) -> bytes:
     return base64.b64encode(data)
 
 
+def _percent(text: str) -> str:
+    return "".join(f"%{b:02x}" for b in text.encode())
+
+
 def _escaped(text: str, every: int = 1) -> str:
-    return "".join(f"\\u{ord(c):04x}" if i % every == 0 else json.dumps(c)[1:-1] for i, c in enumerate(text))
+    return "".join(
+        "".join(f"\\u{u:04x}" for u in memoryview(c.encode("utf-16-le")).cast("H"))
+        if i % every == 0
+        else json.dumps(c)[1:-1]
+        for i, c in enumerate(text)
+    )
 
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -52,8 +66,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "concatenated": lambda s: s[: len(s) // 2] + '" + "' + s[len(s) // 2 :],
     "url": lambda s: quote(s, safe=""),
     "url, every byte": lambda s: "".join(f"%{b:02X}" for b in s.encode()),
-    "url, every third": lambda s: "".join(f"%{ord(c):02x}" if i % 3 == 0 else quote(c, safe="") for i, c in enumerate(s)),  # noqa: E501
-    "url twice": lambda s: quote("".join(f"%{ord(c):02x}" if i % 2 == 0 else quote(c, safe="") for i, c in enumerate(s)), safe=""),  # noqa: E501
+    "url, every third": lambda s: "".join(_percent(c) if i % 3 == 0 else quote(c, safe="") for i, c in enumerate(s)),
+    "url twice": lambda s: quote("".join(_percent(c) if i % 2 == 0 else quote(c, safe="") for i, c in enumerate(s)), safe=""),  # noqa: E501
     "base64": lambda s: _b64(s.encode()).decode(),
     "base64, second alignment": lambda s: _b64(b"x" + s.encode() + b"yz").decode(),
     "base64, third alignment": lambda s: _b64(b"xy" + s.encode() + b"z").decode(),
