@@ -254,7 +254,7 @@ def parse_response(text: str | bytes) -> Response:
     notes, answer = raw.get("notes", ""), raw.get("answer", "")
     if not isinstance(notes, str) or not isinstance(answer, str) or len(notes) + len(answer) > MAX_FILE:
         raise ProposalError("notes", "must be a text")
-    return Response(_id(raw), raw["status"], notes, answer, _time(raw, "decided"))
+    return Response(_id(raw), raw["status"], _encodable(notes), _encodable(answer), _time(raw, "decided"))
 
 
 def _object(text: str | bytes, keys: set[str]) -> dict[str, Any]:

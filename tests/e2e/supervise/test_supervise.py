@@ -67,8 +67,8 @@ def test_two_sessions_and_each_kind_of_request(desk: Desk, connect: Connect) -> 
     until(lambda: len(desk.waiting()) == 2)
     capability = next(p for p in desk.waiting() if p.id != question.id)
     assert capability.payload == CapabilityRequest("FROM x\nRUN y", "z")
-    desk.answer(capability, "rejected", "no")
-    assert two.result(m)["value"] == {"status": "rejected", "notes": "no", "answer": ""}
+    desk.answer(capability, "rejected", "no\udce9")  # typed where the terminal spoke Latin-1
+    assert two.result(m)["value"] == {"status": "rejected", "notes": "no?", "answer": ""}
     assert not one.heard("text", n)
     desk.answer(question, "approved", answer="b")
     assert one.result(n)["value"]["answer"] == "b"

@@ -22,6 +22,7 @@ from sidecar_bundle.shared.proposal import (
     Response,
     RouteRequest,
     dump_proposal,
+    dump_response,
     make_proposal,
     make_response,
     parse_call,
@@ -205,6 +206,7 @@ def test_an_answer_that_the_agent_could_not_read_is_not_made() -> None:
     ident = _one().id
     made = make_response(ident, "rejected", "caf\udce9", "\udce9", 1.0)
     assert (made.notes, made.answer) == ("caf?", "?")
+    assert parse_response(dump_response(Response(ident, "rejected", "caf\udce9"))).notes == "caf?"
     with pytest.raises(ProposalError, match=f"too long: .* bytes as it is written, {MAX_FILE} at most"):
         make_response(ident, "approved", "", "é" * 50_000, 1.0)
 
