@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from manifests.values import GitRemote
@@ -9,15 +10,18 @@ from manifests.values import GitRemote
 GATE = "git://127.0.0.1:9418"
 # git splits it with a shell and adds its own arguments: options, the host, and the command for the other side.
 _NO_SSH = (
-    "f() { for a; do case $a in git-*|'git '*) break;; esac; h=$a; done; "
-    'echo "git-gate: ${h#*@} is not a declared upstream; '
-    "the operator adds it under git.remotes in the bottle's manifest\" >&2; exit 1; }; f"
+    "f() {{ for a; do case $a in git-*|'git '*) break;; esac; h=$a; done; "
+    'echo "git-gate: ${{h#*@}} is not a declared upstream; '
+    "the operator adds it under git.remotes in the bottle's manifest\"{declared} >&2; exit 1; }}; f"
 )
 
 
 def git_rules(remotes: Sequence[GitRemote], gate: str = GATE) -> list[str]:
     """Lines of a git configuration."""
-    lines = ["[core]", f"\tsshCommand = {_quoted(_NO_SSH)}", "[ssh]", "\tvariant = ssh"]
+    # Also for one that is declared and was spelled in a way that git does not rewrite: `HOST`, `host.`, `//path`.
+    known = ", ".join(remote.upstream for remote in remotes)
+    declared = shlex.quote(f" (declared are, spelled just so: {known})") if known else ""
+    lines = ["[core]", f"\tsshCommand = {_quoted(_NO_SSH.format(declared=declared))}", "[ssh]", "\tvariant = ssh"]
     taken: set[str] = set()
     for remote in remotes:
         own = [s for s in dict.fromkeys(spellings(remote)) if s not in taken]

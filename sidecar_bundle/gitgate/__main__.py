@@ -34,7 +34,8 @@ class Gate:
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.tempdir = str(self._state)
         for stale in (*self._state.glob("leaks-*"), *self._state.glob("gate-*")):
-            shutil.rmtree(stale, ignore_errors=True)
+            if stale.suffix != ".git":  # the mirror of a remote with such a name
+                shutil.rmtree(stale, ignore_errors=True)
         self._folder = short_folder(self._state)
         self._env = git_env(self._state)
         self._faults: dict[str, str] = {}

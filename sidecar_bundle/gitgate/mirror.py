@@ -17,6 +17,8 @@ from sidecar_bundle.gitgate.run import Done, Failed, run
 from sidecar_bundle.shared.config import Remote
 
 FETCH_SECONDS = 120.0
+# All of a large upstream. SSH itself ends within half a minute when the other side no longer answers.
+FIRST_FETCH_SECONDS = 3600.0
 FORWARD_SECONDS = 120.0
 # What may be pushed at once, compressed; what it may be unpacked is bounded by the scan.
 MAX_PACK = 512 * 1024 * 1024
@@ -127,6 +129,11 @@ class Mirror:
         """Why nothing can go to the upstream, or ""."""
         return "" if self._command else self._fault
 
+    @property
+    def fetched(self) -> bool:
+        """Whether this gate has had the upstream once."""
+        return bool(self._fetched)
+
     def git(self, *argv: str, timeout: float, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Done:
         """Runs git in the mirror; `env` is added."""
         return run(
@@ -144,12 +151,13 @@ class Mirror:
         if self.fault:
             raise Failed(self.fault)
         if not self.lock.acquire(timeout=FORWARD_SECONDS + 10):
-            raise Failed(f"{self.remote.name} is busy with another push")
+            busy = "with another push" if self.fetched else "with its first fetch"
+            raise Failed(f"{self.remote.name} is busy {busy}; try again")
         try:
             if self._fetched > asked:
                 return  # Another one's fetch began after this was asked for.
             began = time.monotonic()
-            self._fetch(began + FETCH_SECONDS)
+            self._fetch(began + (FETCH_SECONDS if self.fetched else FIRST_FETCH_SECONDS))
             self._fetched = began
         finally:
             self.lock.release()
@@ -165,7 +173,7 @@ class Mirror:
         done = self._reach(argv, deadline)
         if done.status:
             raise Failed(ssh.reason(self.remote, done))
-        if not self._fetched:
+        if not self.fetched:
             self._base = self._size()
         if not self._head_known:
             self._follow_head(self._reach(["ls-remote", "--symref", place, "HEAD"], deadline))

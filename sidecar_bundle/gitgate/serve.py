@@ -144,8 +144,13 @@ class Server:
         asked = request.parse(peek(client), {name: m.remote for name, m in self._mirrors.items()})
         mirror = self._mirrors[asked.remote.name]
         connection = Connection(mirror, 0.0, asked.service == "receive-pack")
+        first = not mirror.fetched
         try:
+            if first:
+                say(f"fetch from {mirror.remote.name}: the first one, which takes a while if it is large")
             mirror.fetch()
+            if first:
+                say(f"fetch from {mirror.remote.name}: done in {time.time() - connection.began:.0f} s")
         except Failed as error:
             if not connection.pushes:
                 say(f"fetch from {mirror.remote.name}: {error}")

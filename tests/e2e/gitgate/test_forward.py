@@ -158,6 +158,12 @@ def test_undeclared_upstreams_and_near_misses(world: World) -> None:
     for url in ("git@elsewhere.example:a/b.git", "ssh://git@elsewhere.example:2222/a/b"):
         said = world.fails("fetch", url)
         assert "git-gate: elsewhere.example is not a declared upstream" in said and "git.remotes" in said
+    for url in (
+        f"{remote.user}@LOCALHOST:{remote.path}",
+        f"localhost.:{remote.path}",
+        f"ssh://localhost/{remote.path}",
+    ):
+        assert f"(declared are, spelled just so: {remote.upstream})" in world.fails("fetch", url)
     gate = f"git://127.0.0.1:{world.gate.port}"
     for path in ("/../app.git", "/app.git/objects", "/nothing.git", "//app.git"):
         assert "not a declared upstream" in world.fails("ls-remote", gate + path)
@@ -248,6 +254,19 @@ def test_no_key_yet_and_a_restart(bare: World) -> None:
     assert bare.gate.stop() == 0
     left = [p.name for p in bare.base.rglob("*") if p.is_file() and b"PRIVATE KEY" in p.read_bytes()]
     assert sorted(left) == ["id"]
+
+
+def test_a_remote_named_as_the_gates_own_folders(bare: World) -> None:
+    bare.upstream("gate-app")
+    assert bare.configure() == "ready"
+    bare.start_work("gate-app")
+    bare.commit()
+    bare.ok("push", "origin", "main")
+    bare.gate.process.kill()
+    bare.gate.process.wait(5)
+    bare.gate.start()
+    assert bare.configure() == "ready"
+    assert list((bare.gate.folder / "state" / "git" / "gate-app.git" / "objects" / "pack").glob("*.pack"))
 
 
 def test_without_gitleaks_the_built_in_dlp_scans_and_says_so(unaided: World) -> None:

@@ -17,7 +17,7 @@ from sidecar_bundle.gitgate import ssh
 from sidecar_bundle.gitgate.agents import FilteredAgent
 from sidecar_bundle.gitgate.brought import Row, parse_raw
 from sidecar_bundle.gitgate.gitleaks import forms
-from sidecar_bundle.gitgate.mirror import Mirror
+from sidecar_bundle.gitgate.mirror import FETCH_SECONDS, FIRST_FETCH_SECONDS, Mirror
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.refs import allowed, updates
 from sidecar_bundle.gitgate.request import Refused, error_packet, length, parse
@@ -182,6 +182,23 @@ def test_no_mark_of_an_old_secret_hides_a_new_one(alone: Scanners) -> None:
     for before, _ in cases:
         was, now = alone([text.encode() for text in (before, f"# a change beside it\n{before}")], 30)
         assert not now - was, before
+
+
+def test_the_first_fetch_may_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def reach(_: Mirror, argv: list[str], deadline: float) -> Done:
+        limits.append(deadline - time.monotonic())
+        return Done(0, b"", "")
+
+    monkeypatch.setattr(Mirror, "_reach", reach)
+    mirror = Mirror(tmp_path, tmp_path, APP, {})
+    mirror.reach(("ssh",), "")
+    mirror.fetch()
+    first = max(limits)
+    limits.clear()
+    mirror.fetch()
+    assert max(limits) <= FETCH_SECONDS < FIRST_FETCH_SECONDS / 10 < first
 
 
 class _Operator:
