@@ -17,6 +17,8 @@ from sidecar_bundle.shared.visible import visible
 
 SECONDS = 60.0
 SHOWN = 20
+# Bytes of a line that nobody wrote by hand.
+MINIFIED = 500
 _PLACES = {
     "message": "the commit message",
     "names": "the name of a file",
@@ -95,8 +97,7 @@ class Push:
             for (index, _), marks in zip(parts, found, strict=True):
                 out[index] |= marks
         for marks, path in zip(out, paths, strict=True):
-            if is_lock_file(path):
-                marks -= {m for m in marks if m.rule in GUESSES}
+            marks -= {m for m in marks if m.rule in GUESSES and is_noise(path, m.what)}
         return out
 
     def _known(self, texts: Sequence[Text]) -> dict[tuple[str, str], set[Mark]]:
@@ -110,10 +111,13 @@ class Push:
         return out
 
 
-def is_lock_file(path: str) -> bool:
-    """Whether a file is one of package hashes, by its name."""
+def is_noise(path: str, line: bytes) -> bool:
+    """Whether a guess counts for nothing: in a file of package hashes, or in a line that a minifier made, by its name.
+
+    A name is the agent's choice. So this is for guesses alone: what is known to be a secret is one in every file.
+    """
     name = PurePosixPath(path).name.lower()
-    return name in LOCK_FILES or name.endswith((".min.js", ".min.css", ".js.map"))
+    return name in LOCK_FILES or (name.endswith((".min.js", ".min.css", ".js.map")) and len(line) > MINIFIED)
 
 
 def explain(leaks: Sequence[Leak], scanner: str) -> list[str]:

@@ -31,6 +31,7 @@ _BODY = base64.urlsafe_b64encode(hashlib.sha512(b"a").digest() + hashlib.sha512(
 ANTHROPIC = "sk-ant-" + "api03-" + _BODY + "AA"
 GITHUB = "ghp" + "_" + "x7Kd92mQpLr4TzWv8NcYbH3sJf6gAeU1Xo5i"
 AWS = "AKIA" + "Q3EGRT5UVWXYZ234"
+GUESS = "x7Kd92mQpLr4" + "TzWv8NcYbH3sJf6gAe"
 OWN = "a-value-of-" + "this-bottle-93kd7"
 
 

@@ -55,12 +55,23 @@ def test_a_secret_in_the_third_of_five_commits(world: World) -> None:
         ("utf16.txt", f"key {rig.ANTHROPIC}\n".encode("utf-16")),
         ("node_modules/a/package-lock.json", f'"_authToken": "{rig.GITHUB}"\n'.encode()),
         ("a.min.js", f"k='{rig.OWN}'".encode()),
+        ("b.min.js", f"api_key = '{rig.GUESS}'\n".encode()),
         ("a.hex", rig.GITHUB.encode().hex().encode()),
         ("a.url", "".join(f"%{ord(c):02x}" for c in rig.GITHUB).encode()),
         ("a.json", ('{"k":"' + "".join(f"\\u{ord(c):04x}" for c in rig.GITHUB) + '"}').encode()),
     ],
     ids=[
-        *("query", "own", "allow-comment", "binary", "like-an-archive", "utf-16", "lock-file", "minified"),
+        *(
+            "query",
+            "own",
+            "allow-comment",
+            "binary",
+            "like-an-archive",
+            "utf-16",
+            "lock-file",
+            "minified",
+            "not-minified",
+        ),
         *("hex", "percent", "escapes"),
     ],
 )
@@ -89,6 +100,8 @@ def test_ordinary_content_is_taken(world: World) -> None:
     for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "requirements.txt", "pyproject.toml"):
         if (rig.ROOT / name).exists():
             shutil.copy(rig.ROOT / name, world.base / "work" / name)
+    minified = "".join(f"var a{i}=b{i};" for i in range(50))
+    world.commit("a.min.js", f"{minified}api_key='{rig.GUESS}';{minified}\n")
     world.commit("some.gz", gzip.compress(b"".join(texts[:10])), "ordinary")
     assert len(texts) > 100 and "forwarded to" in world.ok("push", "origin", "main")
 
