@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from sidecar_bundle.dlp import cut, labels, parts, shapes
+from sidecar_bundle.dlp import cut, joined, labels, parts, shapes
 from sidecar_bundle.dlp.coding import MAX_BODY, Unscannable, decoded
-from sidecar_bundle.dlp.forms import norm
+from sidecar_bundle.dlp.forms import gently, norm
 from sidecar_bundle.dlp.own import Own
 from sidecar_bundle.dlp.parts import Piece
-from sidecar_bundle.dlp.views import pieces, views
+from sidecar_bundle.dlp.views import views
 
 __all__ = ["MAX_BODY", "Engine", "Finding", "Unscannable"]
 
@@ -46,6 +46,7 @@ class _Look:
     left: int
     found: set[tuple[str, str]] = field(default_factory=set)
     fragments: set[tuple[str, int, int]] = field(default_factory=set)
+    pieces: set[bytes] = field(default_factory=set)  # short strings, of which a secret may be made
     scanned: dict[int, int] = field(default_factory=dict)  # hashes of texts, and the least depth at which they stood
 
 
@@ -67,21 +68,21 @@ class Engine:
         """What of a request must not leave; raises Unscannable when that cannot be told."""
         if len(body) > MAX_BODY:
             raise Unscannable(f"a body of more than {MAX_BODY >> 20} MB")
-        named = {name.lower(): value for name, value in headers}
+        kind = ",".join(value for name, value in headers if name.lower() == "content-type")
         plain = decoded(body, ",".join(value for name, value in headers if name.lower() == "content-encoding"))
         surface = [*parts.url(path), *parts.headers(headers)]
         look = self._look(len(plain) + len(path))
         self._surface(look, method, host, path, headers, surface)
         findings = self._placed(look, surface, "the URL and the headers", b"")
         if plain:
-            strings, keys = parts.body(plain, named.get("content-type", ""))
-            inside = _Look(look.patterns, look.left, fragments=look.fragments)
+            strings, keys = parts.body(plain, kind)
+            inside = _Look(look.patterns, look.left, fragments=look.fragments, pieces=look.pieces)
             self._body(inside, plain, strings, keys)
             literal = plain if plain is body else b""
             findings += self._placed(inside, strings or [Piece("body", "", plain)], "body", literal)
             look.fragments |= inside.fragments
         told = {finding.name for finding in findings}
-        across = self._own.pieced(look.fragments) - told
+        across = (self._own.pieced(look.fragments) | self._own.covered(look.pieces)) - told
         return findings + [Finding(OWN, "pieces all over the request", name) for name in sorted(across)]
 
     def message(self, data: bytes, *, where: str) -> list[Finding]:
@@ -91,7 +92,7 @@ class Engine:
         look = self._look(len(data))
         strings, keys = parts.body(data, "")
         self._body(look, data, strings, keys)
-        look.found |= {(OWN, name) for name in self._own.pieced(look.fragments)}
+        look.found |= {(OWN, n) for n in self._own.pieced(look.fragments) | self._own.covered(look.pieces)}
         return list(self._spans(look.found, where, data))
 
     def answer(self, data: bytes, tail: bytes = b"") -> list[Finding]:
@@ -152,39 +153,39 @@ class Engine:
             name,
             value,
         ) in bearers:  # a session that the agent got for itself; its own secrets are looked for all the same
-            unshaped = _Look(False, look.left, fragments=look.fragments)
+            unshaped = _Look(False, look.left, fragments=look.fragments, pieces=look.pieces)
             self._scan(f"{name}: {value}".encode("utf-8", "surrogateescape"), unshaped, 0)
             look.found |= unshaped.found
+        look.pieces.add(gently(lines[-1]))
         self._joined(look, surface)
         self._own_in(unquote_to_bytes(lines[0]) + f"{method} {host}".encode("utf-8", "surrogateescape"), look)
 
     def _body(self, look: _Look, plain: bytes, strings: list[Piece], keys: list[Piece]) -> None:
-        if keys or (strings and strings[0].where.startswith("body json")):
+        if strings and strings[0].where.startswith("body json"):
             self._scan(plain, look, DEPTH, again=True)
             self._scan(b"\n".join(piece.data for piece in strings), look, 0)
-            if keys:
-                self._scan(b"\n".join(piece.data for piece in keys), look, 0)
+            self._scan(b"\n".join(dict.fromkeys(piece.data for piece in keys)), look, 0)
         else:
             self._scan(plain, look, 0)
             if strings and strings[0].where.startswith("body part"):
                 self._scan(b"\n".join(piece.data for piece in strings), look, 0)
-        self._joined(look, strings)
+            elif len(plain) > parts.PARSED and parts.is_json(plain):
+                for text in joined.windows(parts.strings(plain), WINDOW, OVERLAP):
+                    self._own_in(text, look)
+        look.pieces.update(joined.tokens(plain))
+        self._joined(look, strings, keys)
 
-    def _joined(self, look: _Look, strings: list[Piece]) -> None:
-        """Values without what stands between them: all, those under the same key, and those encoded one by one."""
-        if len(strings) < 2:
-            return
-        values = [unquote_to_bytes(p.data) if p.where.startswith(("query", "body field")) else p.data for p in strings]
-        if not strings[0].where.startswith(("body json", "body part")):  # those were scanned next to each other
-            self._own_in(b"".join(values), look)
-        groups: dict[str, list[bytes]] = {}
-        for piece, value in zip(strings, values, strict=True):
-            if len(value) <= 256:
-                groups.setdefault(piece.key, []).append(value)
-        if len(groups) > 1:
-            self._own_in(b"\n\n".join(b"".join(group) for group in groups.values() if len(group) > 1), look)
-        if len(values) <= LOCATED:
-            self._own_in(pieces(values), look)
+    def _joined(self, look: _Look, strings: list[Piece], keys: Sequence[Piece] = ()) -> None:
+        """Strings without what stands between them, and the strings of JSON that stands in one of them."""
+        for some, names in ((strings, keys), *joined.nested(strings)):
+            look.pieces.update(gently(piece.data) for piece in (*some, *names) if len(piece.data) <= joined.SHORT)
+            if len(some) > 1:
+                for text in joined.orders(some):
+                    self._own_in(text, look)
+            if some is not strings:
+                self._own_in(b"".join(piece.data for piece in some), look)
+            if len(names) > 1:
+                self._own_in(b"".join(piece.data for piece in names), look)
 
     def _scan(self, text: bytes, look: _Look, depth: int, *, again: bool = False) -> None:
         if len(text) > WINDOW:
@@ -206,6 +207,8 @@ class Engine:
                 if (rule, "") not in look.found and any(True for _ in shapes.confirmed(index, text)):
                     look.found.add((rule, ""))
         self._own_in(text, look, breaks=not again, again=again)
+        if depth and parts.is_json(text):
+            self._joined(look, *parts.body(text, ""))
         if depth < DEPTH:
             for view in views(text, min(MAX_BODY, max(look.left, 0))):
                 self._scan(view, look, depth + 1)

@@ -12,6 +12,9 @@ from sidecar_bundle.shared.weak import weak, wordlike
 SHORT, LONG = 6, 8  # lengths of a fragment, of secrets up to and above LONG_SECRET normalised bytes
 LONG_SECRET = 96
 MOST = 1024  # normalised bytes of a secret of which fragments are made
+LEAST = 4  # characters of a string that is a piece of a secret; one more where there are many
+CROWD = 4000  # strings are many then, and by accident make up what is short
+COVERED = 200  # characters of the longest secret that is made up of whole strings
 ENOUGH = 0.6  # of the characters of a secret that fragments cover
 
 
@@ -24,6 +27,7 @@ class Own:
         self._fragments: dict[bytes, list[tuple[str, int, int]]] = {}
         self._wanted: dict[str, int] = {}
         self.raw: dict[str, list[bytes]] = {}
+        self._whole: list[tuple[str, bytes]] = []
         self._odd = False  # some secret is found only as it stands, or simply encoded
         self._gentle: dict[bytes, str] = {}  # of those with too few letters and digits to be found in a normalised text
         for name, value in sorted(own.items()):
@@ -38,6 +42,8 @@ class Own:
 
     def _add(self, name: str, secret: bytes, number: int) -> None:
         self.raw.setdefault(name, []).append(secret)
+        if len(even := gently(secret)) <= COVERED:
+            self._whole += [(name, even), (name, even[::-1])]
         for form in plain(secret):
             self._plain.setdefault(form, name)
         plainest = norm(secret)
@@ -83,6 +89,15 @@ class Own:
             if key in self._wanted and len(places) >= ENOUGH * self._wanted[key]
         }
 
+    def covered(self, pieces: set[bytes]) -> set[str]:
+        """Names of the secrets that whole strings make up, in any order and from anywhere, but for three characters."""
+        least = LEAST + (len(pieces) > CROWD) + (len(pieces) > CROWD * 25)
+        usable = {piece for piece in pieces if least <= len(piece) <= COVERED}
+        digits = sum(map(bytes.isdigit, usable))
+        usable = {piece for piece in usable if not piece.isdigit() or len(piece) > 5 or digits < 40}
+        lengths, begun = sorted({len(piece) for piece in usable}), {piece[:least] for piece in usable}
+        return {name for name, text in self._whole if _made(text, usable, lengths, begun, least)}
+
     def fragment(self, normal: bytes) -> str:
         """The name of a secret of which any fragment of 8 characters stands in a short text, or ""."""
         for name, values in self.raw.items():
@@ -101,6 +116,24 @@ class Own:
             if name in ("", owner):
                 for match in re.finditer(re.escape(form), lowered):
                     yield match.span()
+
+
+def _made(text: bytes, pieces: set[bytes], lengths: list[int], begun: set[bytes], least: int) -> bool:
+    """Whether pieces make up a text; at least half of it with what is no word, and of a short one all."""
+    missing = [0, *[len(text)] * len(text)]
+    words = [0] * (len(text) + 1)
+    for start in range(len(text)):
+        steps = [(1, 1)]
+        if text[start : start + least] in begun:
+            steps += [(n, 0) for n in lengths if text[start : start + n] in pieces and start + n <= len(text)]
+        for length, lost in steps:
+            end = start + length
+            if missing[start] + lost < missing[end]:
+                missing[end] = missing[start] + lost
+                word = not lost and wordlike(text[start:end].decode("utf-8", "replace"))
+                words[end] = words[start] + length * word
+    left = missing[-1]
+    return left <= (3 if len(text) - left >= 12 else 0) and words[-1] * 2 <= len(text)
 
 
 def _fragments(plainest: bytes) -> Iterator[tuple[int, bytes]]:

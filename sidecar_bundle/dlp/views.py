@@ -37,7 +37,6 @@ _ESCAPE = re.compile(
 )
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"", b"f": b""}
 _CONTROL = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b") + b"\x7f"  # text has hardly any
-_TEXT = bytes(range(32, 127)) + b"\t\n\r\0"
 
 
 @cache
@@ -121,29 +120,6 @@ def unescaped(text: bytes) -> bytes:
         return _SIMPLE.get(match[4], match[4])
 
     return _ESCAPE.sub(one, text)
-
-
-def pieces(strings: list[bytes]) -> bytes:
-    """Strings that are encoded one by one, decoded and joined; those that are no text are passed over."""
-    found = []
-    for string in strings:
-        if 4 <= len(string) <= 128:
-            data = runs.base64(string, 0)
-            if not _said(data):
-                try:
-                    data = bytes.fromhex(string.decode("ascii"))
-                except ValueError:
-                    continue
-            if _said(data):
-                found.append(data)
-    return b"".join(found)
-
-
-def _said(data: bytes) -> bool:
-    try:
-        return bool(data) and not data.decode().encode("ascii", "ignore").translate(None, _TEXT)
-    except UnicodeDecodeError:
-        return False
 
 
 def _lists(text: bytes) -> Iterator[bytes]:

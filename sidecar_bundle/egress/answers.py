@@ -15,7 +15,7 @@ from sidecar_bundle.egress.scan import instructed, watched
 from sidecar_bundle.egress.stream import error_text, text_response
 from sidecar_bundle.shared.activity import Verdict
 
-_TAIL = 1024
+_TAIL = 4096
 _CUT = "it holds the secret, which no answer may bring back"
 _INSTRUCTED = "the route has prompt_injection: block; tell the operator if the text is harmless"
 
