@@ -178,7 +178,7 @@ class Engine:
     def _joined(self, look: _Look, strings: list[Piece], keys: Sequence[Piece] = ()) -> None:
         """Strings without what stands between them, and the strings of JSON that stands in one of them."""
         for some, names in ((strings, keys), *joined.nested(strings)):
-            look.pieces.update(gently(piece.data) for piece in (*some, *names) if len(piece.data) <= joined.SHORT)
+            look.pieces |= joined.short(some, names)
             if len(some) > 1:
                 for text in joined.orders(some):
                     self._own_in(text, look)
@@ -207,7 +207,7 @@ class Engine:
                 if (rule, "") not in look.found and any(True for _ in shapes.confirmed(index, text)):
                     look.found.add((rule, ""))
         self._own_in(text, look, breaks=not again, again=again)
-        if depth and parts.is_json(text):
+        if depth and not again and parts.is_json(text):
             self._joined(look, *parts.body(text, ""))
         if depth < DEPTH:
             for view in views(text, min(MAX_BODY, max(look.left, 0))):

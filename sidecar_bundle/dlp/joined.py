@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sidecar_bundle.dlp import runs
 from sidecar_bundle.dlp.forms import gently
@@ -14,6 +14,8 @@ TOKENS = 16 * 1024  # a text so small is taken apart at its blanks and signs
 MANY = 20_000  # strings that are decoded one by one
 _DEEPEST = 6
 _TOKEN = re.compile(rb"[^\s<>,;|\"'=&:{}\[\]()]{3,64}")
+_CODED = re.compile(rb"[A-Za-z0-9+/_-]{2,128}={0,2}")
+_HEX = re.compile(rb"[0-9a-fA-F]{2,128}")
 _TEXT = bytes(range(32, 127)) + b"\t\n\r\0"
 
 
@@ -23,9 +25,10 @@ def orders(strings: list[Piece]) -> Iterator[bytes]:
     if not strings[0].where.startswith(("body json", "body part")):  # those were scanned next to each other
         yield b"".join(values)
     short = [piece for piece in strings if len(piece.data) <= SHORT]
+    alike = {key: re.sub(r"\d", "", key) for key in {piece.key for piece in short}}
     groups: dict[str, list[bytes]] = {}
     for piece in short:
-        groups.setdefault(re.sub(r"\d", "", piece.key), []).append(piece.data)
+        groups.setdefault(alike[piece.key], []).append(piece.data)
     if len(groups) > 1:
         yield b"\n\n".join(b"".join(group) for group in groups.values() if len(group) > 1)
     if len(short) > 1:
@@ -33,6 +36,12 @@ def orders(strings: list[Piece]) -> Iterator[bytes]:
         yield b"\n\n".join(b"".join(piece.data for piece in some) for some in (*apart, short[::-1]))
     if len(values) <= MANY:
         yield _singly(values)
+
+
+def short(*strings: Sequence[Piece]) -> set[bytes]:
+    """The short ones of some strings, gently normalised."""
+    found = {piece.data for some in strings for piece in some if len(piece.data) <= SHORT}
+    return set(gently(b"\0".join(found)).split(b"\0"))
 
 
 def tokens(text: bytes) -> Iterator[bytes]:
@@ -67,20 +76,19 @@ def _singly(strings: list[bytes]) -> bytes:
     """Strings that are encoded one by one, decoded and joined; those that are no text are passed over."""
     found = []
     for string in strings:
-        if 4 <= len(string) <= 128:
+        if _CODED.fullmatch(string):
             data = runs.base64(string, 0)
-            if not _said(data):
-                try:
-                    data = bytes.fromhex(string.decode("ascii"))
-                except ValueError:
-                    continue
+            if not _said(data) and len(string) % 2 == 0 and _HEX.fullmatch(string):
+                data = bytes.fromhex(string.decode())
             if _said(data):
                 found.append(data)
     return b"".join(found)
 
 
 def _said(data: bytes) -> bool:
+    if not data or data.isascii():
+        return bool(data) and not data.translate(None, _TEXT)
     try:
-        return bool(data) and not data.decode().encode("ascii", "ignore").translate(None, _TEXT)
+        return not data.decode().encode("ascii", "ignore").translate(None, _TEXT)
     except UnicodeDecodeError:
         return False

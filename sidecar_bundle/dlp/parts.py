@@ -10,6 +10,7 @@ import quopri
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from sidecar_bundle.dlp.coding import Unscannable
@@ -24,8 +25,7 @@ _NAME = re.compile(rb'name="([^"]{1,60})"', re.IGNORECASE)
 _TRANSFER = re.compile(rb"content-transfer-encoding:\s*([a-z0-9-]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A string of a request: what to call its place, the key it stands under, and the string itself."""
 
     where: str
@@ -121,9 +121,10 @@ def _json(document: object) -> tuple[list[Piece], list[Piece]]:
             values.append(Piece(where, key, node.encode("utf-8", "surrogatepass")))
         elif type(node) is _Pairs:
             named += (Piece("body json", "", k.encode("utf-8", "surrogatepass")) for k, _ in node.pairs)
+            place = where[:80]
             for k, child in reversed(node.pairs):
                 if type(child) is str or type(child) is _Pairs or type(child) is list:
-                    stack.append((f"{where[:80]}.{k[:20]}", k, child))
+                    stack.append((f"{place}.{k[:20]}", k, child))
         elif type(node) is list:
             stack.extend((where, key, child) for child in reversed(node) if type(child) in (str, _Pairs, list))
     return values, named

@@ -36,6 +36,14 @@ _ESCAPE = re.compile(
     rb"\\(?:u(?:\{0*)?+([0-9a-fA-F]{2,5}(?=\})|[0-9a-fA-F]{2,4})\}?|x([0-9a-fA-F]{2})|([01][0-7]{2})|(.))", re.DOTALL
 )
 _SIMPLE = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"", b"f": b""}
+_ENTITIES = (
+    (b"&lt;", b"<"),
+    (b"&gt;", b">"),
+    (b"&quot;", b'"'),
+    (b"&apos;", b"'"),
+    (b"&nbsp;", b" "),
+    (b"&amp;", b"&"),
+)
 _CONTROL = bytes(b for b in range(1, 32) if b not in b"\t\n\r\x1b") + b"\x7f"  # text has hardly any
 
 
@@ -152,6 +160,10 @@ def _narrowed(text: bytes) -> bytes:
 
 
 def _unentitied(text: bytes) -> bytes:
+    if b"&#" not in text:
+        for entity, sign in _ENTITIES:
+            text = text.replace(entity, sign)
+        return text
     return html.unescape(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogatepass")
 
 
