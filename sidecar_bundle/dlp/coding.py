@@ -8,6 +8,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 MAX_BODY = 64 * 2**20
@@ -24,6 +25,7 @@ class Unscannable(Exception):
 
 class _Readable(Protocol):
     def read(self, most: int) -> bytes: ...
+    def taken(self) -> int: ...
     def end(self) -> int: ...
 
 
@@ -44,27 +46,15 @@ def decoded(data: bytes, encodings: str) -> bytes:
 
 def seen(data: bytes, most: int) -> Iterator[bytes]:
     """What is compressed in undeclared data: archives, packs and streams; of what is broken, all that comes before."""
-    left = most
-
-    def rest() -> int:
-        return left
-
-    for out in _found(data, rest):
-        yield out
-        left -= len(out)
-        if left < 0:
-            raise Unscannable(f"compressed data that expands beyond {most >> 20} MB")
-
-
-def _found(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+    left = _Left(most, 8 * len(data) + 2**24)
     for first, opened in _AT_START.items():
         if first.match(data):
-            yield _begun(opened, data, 0, left())[0]
+            yield _begun(opened, data, 0, left)[0]
     count = 0
     for magic, opened in _ANYWHERE.items():
         at = data.find(magic)
         while at >= 0:
-            out, end = _begun(opened, data, at, left())
+            out, end = _begun(opened, data, at, left)
             yield out
             at, count = data.find(magic, max(at + 3, end)), count + 1
             if count > MAX_MEMBERS:
@@ -73,7 +63,15 @@ def _found(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
     yield from _packed(data, left)
 
 
-def _begun(opened: Opened, data: bytes, at: int, most: int) -> tuple[bytes, int]:
+@dataclass(slots=True)
+class _Left:
+    """How much may still come out, and how much may still be read: what begins again and again is read again, too."""
+
+    out: int
+    read: int
+
+
+def _begun(opened: Opened, data: bytes, at: int, left: _Left) -> tuple[bytes, int]:
     """What a stream holds that begins at `at`, also when it breaks off, and where it ends if that is known.
 
     What a library has undone when it fails is lost with the failure: so read again up to there, in smaller steps.
@@ -84,10 +82,10 @@ def _begun(opened: Opened, data: bytes, at: int, most: int) -> tuple[bytes, int]
         try:
             for piece in done:
                 stream.read(len(piece))
-            while piece := stream.read(min(step, most + 1)):
+            while piece := stream.read(min(step, left.out + 1)):
                 done.append(piece)
-                most -= len(piece)
-                if most < 0:
+                left.out -= len(piece)
+                if left.out < 0:
                     raise Unscannable("compressed data that expands too much")
         except Unscannable:
             raise
@@ -96,6 +94,10 @@ def _begun(opened: Opened, data: bytes, at: int, most: int) -> tuple[bytes, int]
                 raise Unscannable("compressed data that takes too much memory") from error
         else:
             return b"".join(done), stream.end()
+        finally:
+            left.read -= stream.taken() - at
+            if left.read < 0:
+                raise Unscannable("compressed data that begins too often")
     return b"".join(done), 0
 
 
@@ -104,19 +106,25 @@ class _Stream:
 
     def __init__(self, source: Any, data: bytes, at: int) -> None:
         self._source, self._data, self._at, self._rest = source, data, at, b""
+        self._taken = 512  # at first: most streams are small, and what was taken too much is copied
 
     def read(self, most: int) -> bytes:
         """At most `most` bytes; nothing at the end, or where the data stops."""
         while not self._source.eof:
             piece = self._rest
             if not piece and getattr(self._source, "needs_input", True):
-                piece = self._data[self._at : self._at + _PIECE]
+                self._taken = min(self._taken * 2, _PIECE)
+                piece = self._data[self._at : self._at + self._taken]
                 self._at += len(piece)
             out: bytes = self._source.decompress(piece, most)
             self._rest = getattr(self._source, "unconsumed_tail", b"")
             if out or (not piece and getattr(self._source, "needs_input", True)):
                 return out
         return b""
+
+    def taken(self) -> int:
+        """Up to where the data was read."""
+        return self._at
 
     def end(self) -> int:
         """Where the stream ended in the data; 0 when it did not."""
@@ -129,12 +137,17 @@ class _Zstd:
     def __init__(self, data: bytes, at: int) -> None:
         import zstandard
 
+        self._begun = at
         source = zstandard.ZstdDecompressor(max_window_size=2**27)
         self._reader = source.stream_reader(memoryview(data)[at:], read_across_frames=False)
 
     def read(self, most: int) -> bytes:
         """At most `most` bytes."""
         return bytes(self._reader.read(most))
+
+    def taken(self) -> int:
+        """Where it begins: a frame without a right header is not read far."""
+        return self._begun
 
     def end(self) -> int:
         """Where it ended is not known."""
@@ -217,40 +230,41 @@ _CODINGS: dict[str, Callable[[bytes, str], bytes]] = {
 }
 
 
-def _zipped(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+def _zipped(data: bytes, left: _Left) -> Iterator[bytes]:
     """The compressed members of a zip archive, from where they begin to where they end; no size is believed."""
     at, count = data.find(_ZIP), 0
     while at >= 0:
         names = int.from_bytes(data[at + 26 : at + 28], "little") + int.from_bytes(data[at + 28 : at + 30], "little")
         start, method, end = at + 30 + names, data[at + 8 : at + 10], 0
         if method == b"\x08\0":
-            out, end = _begun(_std(lambda: zlib.decompressobj(-15)), data, start, left())
+            out, end = _begun(_std(lambda: zlib.decompressobj(-15)), data, start, left)
             yield out
         elif method == b"\x0e\0":  # LZMA with a header of its own; those of bzip2, xz and zstd are found anywhere
             alone = data[start + 4 : start + 9] + b"\xff" * 8 + data[start + 9 :]
-            yield _begun(_std(_lzma), alone, 0, left())[0]
+            yield _begun(_std(_lzma), alone, 0, left)[0]
         at, count = data.find(_ZIP, max(at + 4, end)), count + 1
         if count > MAX_MEMBERS:
             raise Unscannable(f"more than {MAX_MEMBERS} compressed parts")
 
 
-def _packed(data: bytes, left: Callable[[], int]) -> Iterator[bytes]:
+def _packed(data: bytes, left: _Left) -> Iterator[bytes]:
     """The objects of git packs, also those that are deltas: zlib streams, whatever their headers say."""
     at = data.find(_PACK)
     if at < 0:
         return
-    end = at + 12
+    end, size = at + 12, 0
     objects: list[bytes] = []
     for match in _ZLIB.finditer(data, end):
         if match.start() < end:
             continue
-        size = sum(map(len, objects))
-        out, stop = _begun(_std(lambda: zlib.decompressobj(-15)), data, match.start() + 2, left() - size)
+        out, stop = _begun(_std(lambda: zlib.decompressobj(-15)), data, match.start() + 2, left)
         end = max(end, stop)
-        objects.append(out)
-        if size + len(out) > _PIECE:  # many objects are small, and a text takes its time however small it is
+        if out:
+            objects.append(out)
+            size += len(out)
+        if size > _PIECE:  # many objects are small, and a text takes its time however small it is
             yield b"\n".join(objects)
-            objects = []
+            objects, size = [], 0
     yield b"\n".join(objects)
 
 

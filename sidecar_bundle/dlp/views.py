@@ -87,8 +87,10 @@ def views(text: bytes, most: int) -> Iterator[bytes]:
         yield text.replace(b"\0", b"")
     coded = list(runs.found(text, whole=small, packed=_ZIP in signs))
     if _ZIP in signs:  # one by one: something compressed is known by how a text begins
-        for run, _ in coded:
-            yield from runs.packed(run)
+        for count, data in enumerate(data for run, _ in coded for data in runs.packed(run)):
+            if count > runs.MOST:
+                raise coding.Unscannable(f"more than {runs.MOST} compressed parts in base64")
+            yield data
     yield b"\n".join(
         said
         for run, hexed in coded

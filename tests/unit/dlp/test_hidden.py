@@ -113,8 +113,8 @@ def test_lines_of_base64_of_any_length_belong_together(packer: Callable[[bytes],
 
 
 def test_more_compressed_parts_than_are_read_are_refused() -> None:
-    with pytest.raises(Unscannable, match=r"^more than \d+ compressed parts$"):
-        caught(b"\x1f\x8b\x08\0" * 20_000 + GZIP, "")
+    with pytest.raises(Unscannable, match=r"^compressed data that begins too often$"):
+        caught(b"\x1f\x8b\x08\x08" * 20_000 + GZIP, "")
 
 
 def test_a_dictionary_that_is_too_large_is_refused() -> None:
@@ -123,8 +123,11 @@ def test_a_dictionary_that_is_too_large_is_refused() -> None:
         caught(big, "")
 
 
-@pytest.mark.parametrize("body", [b"UEsDBAAA" * 40_000, b"/eJyzzzzzzzzz" * 25_000, b"H4sIAAAAAAAA" * 25_000])
-def test_a_run_full_of_beginnings_is_decoded_a_few_times(body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [b"UEsDBAAA" * 40_000, b"/eJyzzzzzzzzz" * 25_000, b"H4sIAAAAAAAA" * 25_000, _pack(*[zlib.compress(b"")] * 50_000)],
+)
+def test_many_beginnings_take_little_time(body: bytes) -> None:
     began = time.process_time()
     with contextlib.suppress(Unscannable):
         assert not caught(body, "text/plain")
