@@ -21,21 +21,24 @@ def readings(host: str, route_host: str) -> Iterator[bytes]:
     chosen = _chosen(host, route_host)
     yield "".join(chosen).encode()
     yield from (label.encode() for label in chosen)
-    for text in (*chosen, "".join(chosen)):
+    tails = "".join(label.rpartition("-")[2] for label in chosen)  # of labels that are numbered
+    yield from (text.encode() for text in (tails, "".join(chosen[::-1]), tails[::-1]))
+    for text in (*chosen, "".join(chosen), tails, "".join(chosen[::-1])):
         yield from _decoded(re.sub("[^a-z0-9]", "", text))
 
 
 def data(host: str, route_host: str) -> str:
     """The rule that the labels break, or ""."""
     chosen = _chosen(host, route_host)
-    if sum(map(len, chosen)) > LONGEST and not any(_DIGEST.fullmatch(label) for label in chosen):
-        return "long-host-labels"
     for text in (*chosen, "".join(chosen)):
-        if not _DIGEST.fullmatch(text) and not _UUID.fullmatch(text):
-            for plain in _decoded(re.sub("[^a-z0-9]", "", text)):
-                if len(plain) >= 8:
-                    return "encoded-host-labels"
-    drawn = [label for label in chosen if _drawn(label)]
+        for plain in _decoded(re.sub("[^a-z0-9]", "", text)):
+            if len(plain) >= 8:
+                return "encoded-host-labels"
+    known = [label for label in chosen if _DIGEST.fullmatch(label) or _UUID.fullmatch(label)]
+    rest = chosen if len(known) > 1 else [label for label in chosen if label not in known]  # one identifier is usual
+    if sum(map(len, rest)) > LONGEST:
+        return "long-host-labels"
+    drawn = [label for label in rest if _drawn(label)]
     return "encoded-host-labels" if sum(map(len, drawn)) >= DRAWN else ""
 
 
@@ -62,6 +65,4 @@ def _decoded(text: str) -> Iterator[bytes]:
 def _drawn(label: str) -> bool:
     """Whether a label looks drawn by lot: letters and digits mixed, and no identifier of a known form."""
     parts = [part for part in re.split("[-_]", label) if len(part) >= 16]
-    if _DIGEST.fullmatch(label) or _UUID.fullmatch(label):
-        return False
     return any(re.search("[0-9]", part) and re.search("[a-z]", part) and entropy(part) > 3.2 for part in parts)

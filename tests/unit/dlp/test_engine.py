@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import re
 import zlib
 
 import brotli
@@ -129,6 +130,10 @@ def test_answers_are_searched_over_the_seam() -> None:
         (SECRET.encode().hex(), True),
         (f"{SECRET[:6]}.{SECRET[6:12]}.{SECRET[12:]}", True),
         (b"the plan is".hex(), True),
+        (b"user=root pw=412".hex(), True),
+        ("6aa30f8b08e16409b46e0173d6de2f56.0cc175b9c0f1b6a831c399e269772661", True),
+        (".".join(f"a{i}-{part}" for i, part in enumerate(re.findall("..?.?.?.?.?", SECRET.encode().hex()))), True),
+        (".".join(re.findall("..?.?.?.?.?.?.?", SECRET)[::-1]), True),
         ("nbswy3dpeb3w64tmmq", True),
         ("k9x2m4q8r7t1w5z3b6c0d2f4.h8j1k3l5m7n9p2q4r6s8t0v2", True),
     ],
