@@ -15,17 +15,21 @@ SHORT_RUN = 24  # one so short matters where something begins that is looked for
 MOST = 2000  # places where something begins; with more, every run is decoded
 _SAMPLE = 64  # characters of one in four that tell whether a run of base64 may be text
 _ASCII64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"  # what every fourth is then: a byte below 128 begins there
+_KINDS = b"JNAF"
 # What is compressed begins so: with its magic wherever that stands in a run, with zlib's two bytes where a run begins.
 PACKED = (
     rb"H4sI|KLUv|UEsDB|UEFDSw|QlpoO|/Td6W",
     rb"(?:^|[^A-Za-z0-9+_-]|\\[nrt])e(?:J[w-z]|N[o-r]|A[E-H]|F[4-7])[A-Za-z0-9+/_-]{8}",
 )
-_PACKED = re.compile(PACKED[0] + rb"|(?:(?<![A-Za-z0-9+_-])|(?<=\\[nrt])|(?<=\A[nrt]))e[JNAF]")
+_MAGICS = tuple(PACKED[0].split(b"|"))
+# Where a run, a segment or a line begins with what may be zlib: literals, since a pattern over pictures costs too much.
+_ZLIB = (b"/e", b"\ne", b" e", b"=e", b"\\ne", b"\\re", b"\\te")
 _RUN = re.compile(
     rb"[A-Za-z0-9+/_-]{12,}(?:=*(?:\\+[nr]|\s){1,4}[A-Za-z0-9+/_-]{12,})*"
     rb"(?:(?:\\+[nr]|[\r\n]){1,4}[A-Za-z0-9+/_-]{1,11}(?=[=\r\n\\\"]|\Z))?"
 )
 _BREAK = re.compile(rb"(?:\\+[nr]|[\r\n])+")
+_ESCAPED = re.compile(rb"\\+[nr]")
 _PLAIN_HEX = re.compile(rb"[0-9a-fA-F]{24,}")
 _IN_RUN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _MAP = bytes(65 if b in _IN_RUN else 32 for b in range(256))
@@ -85,8 +89,8 @@ def packed(run: bytes) -> Iterator[bytes]:
     """What of a run is compressed, from where it seems to begin; a magic is seen inside what is decoded, too."""
     seen: set[int] = set()
     segments = 0
-    for match in _PACKED.finditer(run):
-        at, end = match.start(), len(run)
+    for at in sorted(_begins(run)):
+        end = len(run)
         if run[at : at + 1] != b"e":
             if at % 4 in seen:
                 continue
@@ -95,6 +99,23 @@ def packed(run: bytes) -> Iterator[bytes]:
             segments += 1
             end = end if segments < 8 else run.find(b"/", at) % (end + 1)
         yield base64(run[at:end], 0)
+
+
+def _begins(run: bytes) -> set[int]:
+    out = {at for magic in _MAGICS for at in _all(run, magic)}
+    zlib = {at + len(mark) - 1 for mark in _ZLIB for at in _all(run, mark)}
+    # The first letter may be the rest of an escape.
+    zlib |= {0, 1} if run[:1] in b"nrt" and run[1:2] == b"e" else {0} if run[:1] == b"e" else set()
+    return out | {
+        at for at in zlib if run[at : at + 1] == b"e" and run[at + 1 : at + 2] in _KINDS and at + 1 < len(run)
+    }
+
+
+def _all(run: bytes, mark: bytes) -> Iterator[int]:
+    at = run.find(mark)
+    while at >= 0:
+        yield at
+        at = run.find(mark, at + 1)
 
 
 def texts(run: bytes, *, segments: bool) -> Iterator[bytes]:
@@ -110,14 +131,18 @@ def texts(run: bytes, *, segments: bool) -> Iterator[bytes]:
 
 
 def _aligned(run: bytes) -> Iterator[bytes]:
-    if b"\\" in run or b"\n" in run:
-        run = _BREAK.sub(b"", run)
+    run = _unbroken(run)
     for shift in range(4):
         for at in (0, len(run) // 8 * 4, (len(run) - _SAMPLE * 4) // 4 * 4) if len(run) > 4096 else (0,):
             sample = run[shift + at : shift + at + 4 * _SAMPLE : 4]
             if len(sample.translate(None, _ASCII64)) * 6 <= len(sample):
                 yield base64(run, shift)
                 break
+
+
+def _unbroken(run: bytes) -> bytes:
+    run = _ESCAPED.sub(b"", run) if b"\\" in run else run
+    return run.translate(None, b"\r\n")
 
 
 def hexadecimal(run: bytes) -> Iterator[bytes]:
@@ -136,8 +161,7 @@ def unhexed(digits: bytes) -> Iterator[bytes]:
 
 def base64(run: bytes, shift: int) -> bytes:
     """A run decoded from its character `shift` on, whatever stands between its lines and at its end."""
-    run = _BREAK.sub(b"", run) if b"\\" in run else run
-    run = run[shift:].translate(_STANDARD, b"=\r\n\t \\")
+    run = _unbroken(run)[shift:].translate(_STANDARD, b"=\r\n\t \\")
     run = run[:-1] if len(run) % 4 == 1 else run
     try:
         return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
