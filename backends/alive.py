@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+MARK = "launcher.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,18 @@ def start_time(pid: int) -> int:
         return 0
     fields = raw[raw.rindex(b")") + 2 :].split()
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def mark(run: Path) -> None:
+    """Says that this process makes the folder, so that nobody takes it for a leftover meanwhile."""
+    proc = Proc.of(os.getpid())
+    (run / MARK).write_text(json.dumps({"boot": boot_id(), "pid": proc.pid, "start": proc.start}))
+
+
+def maker_alive(run: Path) -> bool:
+    """Whether the process that marked the folder still runs."""
+    try:
+        raw = json.loads((run / MARK).read_text())
+        return raw["boot"] == boot_id() and Proc(raw["pid"], raw["start"]).alive()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

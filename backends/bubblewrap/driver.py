@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from agent_image.providers import PROVIDERS, WORKSPACE
-from backends import bundle, provision
+from backends import bundle, programs, provision
 from backends.api import (
     Agent,
     BackendError,
@@ -31,8 +31,8 @@ from backends.api import (
     Values,
     WorkspaceMode,
 )
-from backends.bubblewrap import bundle_box, files, limits, probe, programs, proof, remains, rows, seccomp, spare
-from backends.bubblewrap.folders import give_tree, protected
+from backends.bubblewrap import bundle_box, files, limits, probe, proof, remains, rows, seccomp, spare
+from backends.folders import give_tree, protected
 from backends.process import Runner
 from sidecar_bundle.shared import layout
 from sidecar_bundle.shared.config import BundleConfig, dump_config

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backends import provision
 from backends.api import LaunchPlan
-from backends.bubblewrap.folders import give_tree
+from backends.folders import give_tree
 
 
 def write(run: Path, plan: LaunchPlan, ca: str, agent_uid: int) -> None:

@@ -20,9 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from backends import uids
 from backends.alive import Proc, boot_id
 from backends.api import BackendError, Limits
-from backends.bubblewrap import argv, bundle_box, inside, limits, proof, sandbox, stage, syscalls, uids, watch
+from backends.bubblewrap import argv, bundle_box, inside, limits, proof, sandbox, stage, syscalls, watch
 from backends.holder import socketpath
 from backends.holder.server import Holder
 from sidecar_bundle.shared import layout

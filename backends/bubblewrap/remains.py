@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -11,26 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from backends.alive import Proc, boot_id
+from backends import uids
+from backends.alive import boot_id, maker_alive
 from backends.api import Fault, Leftover
-from backends.bubblewrap import limits, proof, uids
+from backends.bubblewrap import limits, proof
 from backends.holder import client
-
-MARK = "launcher.json"
-
-
-def mark(run: Path) -> None:
-    """Says who makes this folder, so that nobody takes it for a leftover meanwhile."""
-    proc = Proc.of(os.getpid())
-    (run / MARK).write_text(json.dumps({"boot": boot_id(), "pid": proc.pid, "start": proc.start}))
-
-
-def _launcher_alive(run: Path) -> bool:
-    try:
-        raw = json.loads((run / MARK).read_text())
-        return raw["boot"] == boot_id() and Proc(raw["pid"], raw["start"]).alive()
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def keeper_alive(run: Path) -> bool:
@@ -95,7 +79,7 @@ def find(root: Path) -> tuple[Leftover, ...]:
     for run in proof.runs(root):
         live = proof.load(run)
         if live is None:
-            if not _launcher_alive(run):
+            if not maker_alive(run):
                 out.append(Leftover("bubblewrap", "folder", run.name, "", "a launch that was cut off"))
         elif not live.alive():
             left = [p for p in live.procs if live.boot_id == boot_id() and p.alive()]

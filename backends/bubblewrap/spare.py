@@ -16,8 +16,10 @@ from typing import Any
 
 import backends
 import sidecar_bundle
+from backends import programs, uids
+from backends.alive import mark
 from backends.api import BackendError, Check, HostPaths
-from backends.bubblewrap import bundle_box, probe, programs, proof, remains, uids
+from backends.bubblewrap import bundle_box, probe, proof, remains
 from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
 from backends.process import Runner
 from sidecar_bundle.shared import layout
@@ -126,7 +128,7 @@ class Spares:
             for folder in (self.root.parent, self.root):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             run.mkdir(mode=0o711 if root else 0o700)
-            remains.mark(run)
+            mark(run)
             if root:
                 run.chmod(0o711)
                 pair = uids.claim(str(run))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from backends import uids
 from backends.api import BackendError, Limits, Values, WorkspaceMode
-from backends.bubblewrap import limits, probe, proof, syscalls, uids
+from backends.bubblewrap import limits, probe, proof, syscalls
 from backends.bubblewrap.driver import BubblewrapBackend
 from backends.process import Runner
 from tests.conftest import need

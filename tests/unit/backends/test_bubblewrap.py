@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from backends import programs
 from backends.api import BackendError
-from backends.bubblewrap import argv, limits, probe, programs, proof, seccomp, stage
-from backends.bubblewrap.folders import protected
+from backends.bubblewrap import argv, limits, probe, proof, seccomp, stage
+from backends.folders import protected
 
 ROOT = argv.HostRoot((("/bin", "usr/bin"), ("/lib", "usr/lib")), ("/lib64",))
 
