@@ -228,6 +228,8 @@ class Backend(Protocol):
 
     name: str
     strength: str
+    # The name or address under which an agent of this backend reaches its sidecars.
+    sidecar_host: str
 
     def capabilities(self) -> frozenset[Capability]: ...
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from manifests.values import GitRemote
 
-GATE = "git://127.0.0.1:9418"
 # git splits it with a shell and adds its own arguments: options, the host, and the command for the other side.
 _NO_SSH = (
     "f() {{ for a; do case $a in git-*|'git '*) break;; esac; h=$a; done; "
@@ -16,8 +15,8 @@ _NO_SSH = (
 )
 
 
-def git_rules(remotes: Sequence[GitRemote], gate: str = GATE) -> list[str]:
-    """Lines of a git configuration."""
+def git_rules(remotes: Sequence[GitRemote], gate: str) -> list[str]:
+    """Lines of a git configuration; `gate` is the URL of the git-gate."""
     # Also for one that is declared and was spelled in a way that git does not rewrite: `HOST`, `host.`, `//path`.
     known = ", ".join(remote.upstream for remote in remotes)
     declared = shlex.quote(f" (declared are, spelled just so: {known})") if known else ""

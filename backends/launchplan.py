@@ -121,6 +121,7 @@ class LaunchPlan:
     limits: Limits
     has_pipelock: bool = False
     one_shot: bool = False
+    sidecar_host: str = "127.0.0.1"
     notes: tuple[str, ...] = ()
     needs_consent: str = ""
 

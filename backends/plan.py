@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent_image.providers import PROVIDERS, ProviderError, agent_argv, restart_argv
 from backends.api import BackendError, EnvVar, Identity, LaunchPlan, LaunchSpec, Limits, Token
-from backends.provision import home_files
+from backends.provision import SIDECAR_HOST, home_files
 from manifests.catalog import AgentManifest, Bottle, Catalog
 from sidecar_bundle.shared.config import Pipelock, Remote
 
@@ -30,10 +30,11 @@ def make_plan(
     skills: Mapping[str, Path],
     skills_folder: Path,
     has_pipelock: bool = False,
+    sidecar_host: str = SIDECAR_HOST,
 ) -> LaunchPlan:
     """The plan of `spec`. `skills` maps the names that exist on the host, in `skills_folder`, to their folders.
 
-    `has_pipelock` says whether the backend's bundles have that program.
+    `has_pipelock` says whether the backend's bundles have that program; `sidecar_host` where its agents find them.
 
     Raises `BackendError` for an agent or bottle that is unknown or broken, a missing skill, or a request that the
     provider cannot honour.
@@ -82,6 +83,7 @@ def make_plan(
             git_name=bottle.git_user_name,
             git_email=bottle.git_user_email,
             remotes=bottle.remotes,
+            host=sidecar_host,
         ),
         remotes=tuple(
             Remote(r.name, r.ssh_host, r.user, r.port, r.path, r.upstream, r.known_host_key, r.extra_hosts)
@@ -93,6 +95,7 @@ def make_plan(
         limits=limits,
         has_pipelock=has_pipelock,
         one_shot=bool(spec.command),
+        sidecar_host=sidecar_host,
         notes=_notes(bottle, catalog, consent),
         needs_consent=consent,
     )

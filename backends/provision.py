@@ -15,6 +15,9 @@ CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 CA_ONLY = f"{HOME}/.bot-bottle-ca.crt"
 TRUSTSTORE = f"{HOME}/.bot-bottle-truststore.jks"
 PROXY_PORT = 9099
+# Where the agent finds its sidecars, unless its backend says otherwise.
+SIDECAR_HOST = "127.0.0.1"
+_NOBODY = "nobody:x:65534:65534::/:/bin/false\n"
 
 # Read the bundle (system roots and the bottle's CA): field reference "CA variables".
 _CA_BUNDLE_VARS = (
@@ -27,7 +30,7 @@ _CA_ONLY_VARS = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 _PROXY_VARS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "GRPC_PROXY", "WS_PROXY", "WSS_PROXY")
 
 
-def base_env(provider: Provider, proxy_host: str = "127.0.0.1", port: int = PROXY_PORT) -> dict[str, str]:
+def base_env(provider: Provider, proxy_host: str = SIDECAR_HOST, port: int = PROXY_PORT) -> dict[str, str]:
     """The variables that every process inside starts with; no secret among them."""
     proxy = f"http://{proxy_host}:{port}"
     env = {
@@ -54,7 +57,7 @@ def base_env(provider: Provider, proxy_host: str = "127.0.0.1", port: int = PROX
     for name in _PROXY_VARS:
         env[name] = env[name.lower()] = proxy
     for name in ("NO_PROXY", "no_proxy"):
-        env[name] = "localhost,127.0.0.1,::1"
+        env[name] = ",".join(dict.fromkeys(("localhost", "127.0.0.1", "::1", proxy_host)))
     for name in ("npm_config_proxy", "npm_config_https_proxy"):
         env[name] = proxy
     java = [
@@ -65,7 +68,7 @@ def base_env(provider: Provider, proxy_host: str = "127.0.0.1", port: int = PROX
     return {**env, **provider.env}
 
 
-def services_env(daemons: Sequence[str], host: str = "127.0.0.1") -> dict[str, str]:
+def services_env(daemons: Sequence[str], host: str = SIDECAR_HOST) -> dict[str, str]:
     """Where the agent finds the sidecars that it talks to by itself."""
     urls = {
         layout.SUPERVISE: ("MCP_SUPERVISE_URL", f"http://{host}:{layout.SUPERVISE_PORT}/mcp"),
@@ -75,17 +78,27 @@ def services_env(daemons: Sequence[str], host: str = "127.0.0.1") -> dict[str, s
 
 
 def agent_env(
-    provider: Provider, env: Sequence[EnvVar], values: Mapping[str, str], daemons: Sequence[str] = ()
+    provider: Provider,
+    env: Sequence[EnvVar],
+    values: Mapping[str, str],
+    daemons: Sequence[str] = (),
+    host: str = SIDECAR_HOST,
 ) -> dict[str, str]:
     """The agent's whole environment: base, provider's, services', the manifest's literals, and `values` by name."""
-    out = base_env(provider) | services_env(daemons)
+    out = base_env(provider, host) | services_env(daemons, host)
     for var in env:
         out[var.name] = var.text if var.kind in ("literal", "placeholder") else values[var.name]
     return out
 
 
 def home_files(
-    provider: Provider, *, prompt: str, git_name: str, git_email: str, remotes: Sequence[GitRemote] = ()
+    provider: Provider,
+    *,
+    prompt: str,
+    git_name: str,
+    git_email: str,
+    remotes: Sequence[GitRemote] = (),
+    host: str = SIDECAR_HOST,
 ) -> tuple[GeneratedFile, ...]:
     """Files below HOME: the prompt (0600), AGENTS.md, git's settings and the provider's own. Skills are copied."""
     files = [GeneratedFile(f"{HOME}/{path}", text) for path, text in provider.home_files.items()]
@@ -93,7 +106,12 @@ def home_files(
         files.append(GeneratedFile(PROMPT_PATH, prompt + "\n", 0o600))
         files.append(GeneratedFile(f"{HOME}/AGENTS.md", prompt + "\n", 0o600))
     identity = [f"\t{key} = {_git_value(value)}" for key, value in (("name", git_name), ("email", git_email)) if value]
-    lines = [*(["[user]", *identity] if identity else []), "[safe]", f"\tdirectory = {WORKSPACE}", *git_rules(remotes)]
+    lines = [
+        *(["[user]", *identity] if identity else []),
+        "[safe]",
+        f"\tdirectory = {WORKSPACE}",
+        *git_rules(remotes, f"git://{host}:{layout.GIT_GATE_PORT}"),
+    ]
     files.append(GeneratedFile(f"{HOME}/.gitconfig", "\n".join(lines) + "\n"))
     return tuple(files)
 
@@ -112,11 +130,11 @@ def _git_value(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
 
 
-def system_files(slug: str) -> tuple[GeneratedFile, ...]:
+def system_files(slug: str, uid: int = 1000) -> tuple[GeneratedFile, ...]:
     """The few files of /etc that are the bottle's own: who it is, and that names are egress's business."""
     return (
-        GeneratedFile("/etc/passwd", f"agent:x:1000:1000:agent:{HOME}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n"),
-        GeneratedFile("/etc/group", "agent:x:1000:\nnogroup:x:65534:\n"),
+        GeneratedFile("/etc/passwd", f"agent:x:{uid}:{uid}:agent:{HOME}:/bin/bash\n{_NOBODY}"),
+        GeneratedFile("/etc/group", f"agent:x:{uid}:\nnogroup:x:65534:\n"),
         GeneratedFile("/etc/hosts", f"127.0.0.1 localhost {slug}\n::1 localhost\n"),
         GeneratedFile("/etc/hostname", f"{slug}\n"),
         GeneratedFile("/etc/resolv.conf", "# No resolver: egress looks names up for allowed hosts.\n"),

@@ -46,6 +46,7 @@ class BubblewrapBackend:
 
     name = "bubblewrap"
     strength = "namespaces, seccomp, no root inside; shares the host's kernel"
+    sidecar_host = provision.SIDECAR_HOST
 
     def __init__(self, paths: HostPaths, runner: Runner | None = None) -> None:
         self.paths = paths

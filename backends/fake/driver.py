@@ -49,6 +49,7 @@ class FakeBackend:
 
     name = "fake"
     strength = "none: plain processes, for tests"
+    sidecar_host = provision.SIDECAR_HOST
 
     def __init__(self, paths: HostPaths, fail_at: str = "") -> None:
         self.root = paths.home / "fake"

@@ -75,7 +75,9 @@ def one_shot(host: Host, plan: LaunchPlan, values: Values) -> int:
         host.launch(plan, values, lambda line: None, remember=False)
         tty = sys.stdin.isatty() and sys.stdout.isatty()
         argv = host.backend(plan.backend).exec_argv(plan.slug, plan.argv, tty=tty)
-        return host.runner.foreground(argv, agent_env(plan.provider, plan.env, values.env, plan.daemons))
+        return host.runner.foreground(
+            argv, agent_env(plan.provider, plan.env, values.env, plan.daemons, plan.sidecar_host)
+        )
     finally:
         if host.records.load(plan.slug) is not None:
             kept = host.stop(plan.slug, drop_changes=False)

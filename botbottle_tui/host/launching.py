@@ -127,6 +127,7 @@ class Host:
                 skills=preflight.skills(names),
                 skills_folder=preflight.skills_folder(),
                 has_pipelock=bool(programs.get(PIPELOCK)),
+                sidecar_host=backend.sidecar_host,
             )
         except BackendError as error:
             return Prepared(spec, None, (Check("manifest", False, error.message, error.hint),))

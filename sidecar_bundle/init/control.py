@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import stat
@@ -33,11 +34,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """New rules. `listeners` by name (owned by the receiver) replace earlier ones; `tcp` asks for ports of its own."""
+    """New rules. `listeners` by name (owned by the receiver) replace earlier ones; `tcp` asks for ports of its own.
+
+    `host` is the address that these ports are on, None for that of the environment.
+    """
 
     config: dict[str, Any]
     listeners: dict[str, int]
     tcp: bool
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,9 @@ def _secrets(message: Mapping[str, Any], fds: tuple[int, ...]) -> Secrets:
 
 def _configure(message: Mapping[str, Any], fds: tuple[int, ...]) -> Configure:
     config = check_config(message.get("config"))
-    if message.get("listen") not in (None, "tcp"):
-        raise Refused('listen must be "tcp", or be left out when a listening socket comes along')
+    listen, _, host = str(message.get("listen") or "").partition(":")
+    if listen not in ("", "tcp") or (host and not _is_address(host)):
+        raise Refused('listen must be "tcp" or "tcp:ADDRESS", or be left out when a listening socket comes along')
     names = message.get("listeners", ["egress"] if fds else [])
     if not isinstance(names, list) or any(n not in LISTENERS for n in names) or len(set(names)) != len(names):
         raise Refused(f"listeners must be a list of some of {', '.join(LISTENERS)}, each once")
@@ -154,7 +160,15 @@ def _configure(message: Mapping[str, Any], fds: tuple[int, ...]) -> Configure:
         raise Refused(f"{len(names)} listeners are named, and {len(fds)} file descriptors came along")
     for name, fd in zip(names, fds, strict=True):
         _check_socket(fd, name, listening=name != OUTLET_DNS)
-    return Configure(config, dict(zip(names, fds, strict=True)), message.get("listen") == "tcp")
+    return Configure(config, dict(zip(names, fds, strict=True)), listen == "tcp", host or None)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_socket(fd: int, name: str, *, listening: bool) -> None:

@@ -30,6 +30,8 @@ class Told:
         for name, fd in request.listeners.items():
             self._hold(name, fd)
         self.config = request.config
+        if request.host is not None:
+            self._host = request.host
         self.tcp = request.tcp or (self.tcp and not request.listeners)
 
     def use_file(self, config: dict[str, Any]) -> None:

@@ -10,10 +10,15 @@ import pytest
 
 from backends.api import Backend, HostPaths
 from backends.bubblewrap.driver import BubblewrapBackend
+from backends.docker.driver import DockerBackend
 from backends.fake.driver import FakeBackend
 from tests.conftest import need
 
-BACKENDS: dict[str, Callable[[HostPaths], Backend]] = {"fake": FakeBackend, "bubblewrap": BubblewrapBackend}
+BACKENDS: dict[str, Callable[[HostPaths], Backend]] = {
+    "fake": FakeBackend,
+    "bubblewrap": BubblewrapBackend,
+    "docker": DockerBackend,
+}
 
 
 def paths(home: Path) -> HostPaths:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from backends.api import LaunchPlan, LaunchSpec, Limits, WorkspaceMode
+from backends.docker.spec import SIDECARS
 from backends.plan import make_plan, mint_slug
+from backends.provision import SIDECAR_HOST
 from manifests.catalog import build_catalog
 
 BOTTLE = "---\nagent_provider:\n  template: shell\n---\n"
@@ -34,4 +36,13 @@ def plan(
     )
     assert not catalog.broken, catalog.broken
     spec = LaunchSpec(name, backend, cwd, workspace, command)
-    return make_plan(spec, catalog, slug=mint_slug(name), limits=limits, skills={}, skills_folder=Path("/skills"))
+    host = {"docker": SIDECARS}.get(backend, SIDECAR_HOST)
+    return make_plan(
+        spec,
+        catalog,
+        slug=mint_slug(name),
+        limits=limits,
+        skills={},
+        skills_folder=Path("/skills"),
+        sidecar_host=host,
+    )

@@ -144,7 +144,7 @@ def test_env_reaches_the_agent_and_nothing_else(backend: Backend, own_state: Pat
     terminal.type('echo "[$ASKED|$TAKEN|$PLAIN]" | tr a-z A-Z\n')
     terminal.sees(f"[{SECRET}|{SECRET}-2|hello]".upper())
     terminal.type('echo "<$MCP_SUPERVISE_URL|$GIT_GATE_URL>"\n')
-    terminal.sees("<http://127.0.0.1:9100/mcp|>")
+    terminal.sees(f"<http://{backend.sidecar_host}:9100/mcp|>")
     terminal.end()
     for proc in Path("/proc").iterdir():
         if proc.name.isdigit():
@@ -204,6 +204,11 @@ def test_workspace_is_the_folder_given(backend: Backend, tmp_path: Path) -> None
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "file").write_text("before\n")
+    if backend.name == "docker" and os.geteuid() == 0:
+        with pytest.raises(BackendError, match="nothing in a bottle runs as root"):
+            backend.launch(plan(backend.name, cwd=folder, workspace=WorkspaceMode.BIND), Values(), folder, quiet)
+        os.chown(folder, 1000, 1000)
+        os.chown(folder / "file", 1000, 1000)
     chosen = plan(backend.name, cwd=folder, workspace=WorkspaceMode.BIND)
     slug = backend.launch(chosen, Values(), folder, quiet).agent.slug
     done = backend.exec(slug, "cd ~/workspace && cat file && echo after > new && echo changed > file")

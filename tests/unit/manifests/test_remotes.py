@@ -41,6 +41,6 @@ def test_spellings() -> None:
 
 def test_one_spelling_leads_to_one_remote() -> None:
     same = remote("label.example", "git@git.example.org:a/app.git")
-    lines = git_rules([same, same])
+    lines = git_rules([same, same], "git://127.0.0.1:9418")
     rules = [line for line in lines if "insteadOf" in line]
     assert len(rules) == len(set(rules)) and '[url "git://127.0.0.1:9418/app="]' in lines
