@@ -79,7 +79,7 @@ class DockerBackend:
         try:
             wanted = self._images(plan)
             with engine.engine("images", engine.POLL_TIMEOUT) as api:
-                lacking = [image.repository for image in images.present(api, wanted)]
+                lacking = [image.repository for image in images.lacking(api, wanted)]
             text = f"will be built first: {', '.join(lacking)}" if lacking else "are there"
             checks.append(Check("images", True, text, warn=bool(lacking)))
         except BackendError as error:
@@ -118,7 +118,7 @@ class DockerBackend:
         self, api: Any, run: Path, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress
     ) -> Launched:
         agent_image, bundle_image = wanted = self._images(plan)
-        for image in images.present(api, wanted):
+        for image in images.lacking(api, wanted):
             images.build(api, image, progress)
         progress("making the bottle's folder")
         claimed, agent_uid, bundle_uid = self._folder(run, plan, workspace)
@@ -205,6 +205,8 @@ class DockerBackend:
                     os.chown(run / name, bundle_uid, bundle_uid)
             (run / "roots.pem").write_text(upstream_ca(self.paths.extra_ca))
             (run / "roots.pem").chmod(0o644)
+            (run / spec.WHO).write_text(f"bundle:x:{bundle_uid}:{bundle_uid}:bundle:/tmp:/bin/false\n")
+            (run / spec.WHO).chmod(0o644)
             if workspace is not None and root:
                 if plan.workspace is WorkspaceMode.BIND:
                     agent_uid = workspace.stat().st_uid

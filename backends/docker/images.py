@@ -16,22 +16,31 @@ from backends.api import BackendError, Progress
 from backends.docker.spec import PREFIX
 
 BUILD_TIMEOUT = 1800  # seconds without a word from the engine
+ROOTS = "roots.pem"
+_CODE = """FROM {base}
+COPY programs/ /usr/local/bin/
+COPY sidecar_bundle/ /opt/app/sidecar_bundle/
+RUN python3 -m compileall -q /opt/app
+"""
 _BUNDLE = Path(sidecar_bundle.__path__[0])
 _AGENT = Path(agent_image.__path__[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image to be: its repository, and the whole context by path, as (content, mode)."""
+    """An image to be: its repository, its context by path, as (content, mode), and the image that it stands on."""
 
     repository: str
     context: Mapping[str, tuple[bytes, int]]
+    on: Image | None = None
 
     @property
     def tag(self) -> str:
-        """`repository:digest` of all that goes in."""
+        """`repository:digest` of all that goes in; the certificates, which do not stay in it, are left out."""
         digest = hashlib.sha256()
         for path, (content, mode) in sorted(self.context.items()):
+            if path == ROOTS:
+                continue
             digest.update(f"{path}\0{mode:o}\0{len(content)}\0".encode() + content)
         return f"{self.repository}:{digest.hexdigest()[:16]}"
 
@@ -48,18 +57,24 @@ class Image:
 
 def bundle(roots: str, programs: Mapping[str, str]) -> Image:
     """The bundle's image, with the optional programs that this machine has; `roots` are trusted certificates (PEM)."""
+    below = Image(
+        "bot-bottle-sidecars-base",
+        {
+            "Dockerfile": ((_BUNDLE / "Dockerfile").read_bytes(), 0o644),
+            ROOTS: (roots.encode(), 0o644),
+            "requirements.lock": ((_BUNDLE / "requirements.lock").read_bytes(), 0o644),
+            "supervise.lock": ((_BUNDLE / "supervise" / "requirements.lock").read_bytes(), 0o644),
+        },
+    )
     context: dict[str, tuple[bytes, int]] = {
-        "Dockerfile": ((_BUNDLE / "Dockerfile").read_bytes(), 0o644),
-        "roots.pem": (roots.encode(), 0o644),
-        "requirements.lock": ((_BUNDLE / "requirements.lock").read_bytes(), 0o644),
-        "supervise.lock": ((_BUNDLE / "supervise" / "requirements.lock").read_bytes(), 0o644),
+        "Dockerfile": (_CODE.format(base=below.tag).encode(), 0o644),
         "programs/.keep": (b"", 0o644),
     }
     for name, path in programs.items():
         context[f"programs/{name}"] = (Path(path).read_bytes(), 0o755)
     for file in sorted(_BUNDLE.rglob("*.py")):
         context[f"sidecar_bundle/{file.relative_to(_BUNDLE)}"] = (file.read_bytes(), 0o644)
-    return Image("bot-bottle-sidecars", context)
+    return Image("bot-bottle-sidecars", context, below)
 
 
 def agent(provider: str, image: str, roots: str) -> Image:
@@ -67,21 +82,21 @@ def agent(provider: str, image: str, roots: str) -> Image:
     dockerfile = _AGENT / f"Dockerfile.{provider}"
     if not dockerfile.is_file():
         raise BackendError(f"there is no image for {provider} agents yet", "use the bubblewrap backend for it")
-    context = {"Dockerfile": (dockerfile.read_bytes(), 0o644), "roots.pem": (roots.encode(), 0o644)}
+    context = {"Dockerfile": (dockerfile.read_bytes(), 0o644), ROOTS: (roots.encode(), 0o644)}
     return Image(image.partition(":")[0], context)
 
 
-def present(api: Any, images: Sequence[Image]) -> list[Image]:
-    """Those that the engine does not have."""
+def lacking(api: Any, images: Sequence[Image]) -> list[Image]:
+    """What has to be built so that the engine has all of `images`, in order."""
     import docker
 
-    lacking = []
+    out: list[Image] = []
     for image in images:
         try:
             api.inspect_image(image.tag)
         except docker.errors.ImageNotFound:
-            lacking.append(image)
-    return lacking
+            out += [*(lacking(api, [image.on]) if image.on else ()), image]
+    return out
 
 
 def build(api: Any, image: Image, progress: Progress) -> None:

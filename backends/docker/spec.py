@@ -18,6 +18,7 @@ SIDECARS = "sidecars"  # the name by which the agent reaches its bundle
 PYTHON = "/opt/bundle/bin/python"
 SUPERVISE_PYTHON = "/opt/supervise/bin/python"
 INIT = "/opt/app/sidecar_bundle/init/__main__.py"
+WHO = "bundle-passwd"
 STATE, ANSWERS, ROOTS = "/run/bundle", "/run/answers", "/run/roots.pem"
 BUNDLE_MEMORY = 2 << 30
 BUNDLE_PIDS = 512
@@ -116,6 +117,8 @@ def bundle(slug: str, owner: Owner, image: str, *, run: str, uid: int, daemons: 
     host = _hardened(BUNDLE_MEMORY, BUNDLE_PIDS, 4096)
     host["tmpfs"] = {"/tmp": _tmpfs(64 << 20, uid, "0700", "nosuid,nodev,noexec")}
     host["binds"] = [f"{run}/bundle:{STATE}:rw", f"{run}/answers:{ANSWERS}:ro", f"{run}/roots.pem:{ROOTS}:ro"]
+    # SSH asks who it is.
+    host["binds"].append(f"{run}/{WHO}:/etc/passwd:ro")
     return {
         "name": Names.of(slug).sidecars,
         "config": {

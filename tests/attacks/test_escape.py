@@ -12,6 +12,7 @@ import pytest
 
 from backends import registry
 from backends.api import HostPaths
+from tests import docker_engine
 from tests.attacks.escape import bottles, fakes
 from tests.conftest import need
 from tests.e2e import netns
@@ -29,9 +30,17 @@ def test_every_backend_is_attacked() -> None:
     assert REGISTERED and set(CHOSEN) <= set(REGISTERED) and set(REGISTERED) <= set(bottles.RIGS)
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images that engines in namespaces load, since nothing can be fetched there."""
+    path = tmp_path_factory.mktemp("images") / "images.tar"
+    docker_engine.save(path)
+    return path
+
+
 @pytest.mark.parametrize("inside", INSIDE, ids=[path.stem for path in INSIDE])
 @pytest.mark.parametrize("name", CHOSEN)
-def test_nothing_gets_out(name: str, inside: Path, own_state: Path) -> None:
+def test_nothing_gets_out(name: str, inside: Path, own_state: Path, request: pytest.FixtureRequest) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bot-bottle"
     check = bottles.rig(name).backend(HostPaths(own_state, cache)).available()
     if not check.ok:
@@ -44,12 +53,15 @@ def test_nothing_gets_out(name: str, inside: Path, own_state: Path) -> None:
         rig.gitleaks()
         if not shutil.which("sshd", path="/usr/sbin:/usr/local/sbin"):
             need("sshd", "openssh-server is not installed")
+    env = {"BOT_BOTTLE_ATTACKED": name}
+    if name == "docker":
+        env[docker_engine.ARCHIVE_ENV] = str(request.getfixturevalue("archive"))
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(inside)]
     if os.geteuid():
         # Root of a namespace is not the machine's: the backend runs as the ordinary user who it is.
         own = f"unshare -U --map-user={os.geteuid()} --map-group={os.getegid()}"
         argv = ["sh", "-c", f'echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; exec {own} "$@"', "sh", *argv]
-    done = netns.run(argv, addresses=fakes.ADDRESSES, env={"BOT_BOTTLE_ATTACKED": name}, timeout=300)
+    done = netns.run(argv, addresses=fakes.ADDRESSES, env=env, timeout=600)
     assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout

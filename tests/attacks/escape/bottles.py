@@ -20,8 +20,11 @@ import sidecar_bundle
 from backends.api import Backend, ExecResult, HostPaths, LaunchSpec, WorkspaceMode
 from backends.bubblewrap import spare
 from backends.bubblewrap.driver import BubblewrapBackend
+from backends.docker import images
+from backends.docker.driver import DockerBackend
 from botbottle_tui.host.launching import Host
-from tests.attacks.escape.fakes import Log
+from tests import docker_engine
+from tests.attacks.escape.fakes import GOOD, PUBLIC_DNS, Log
 
 _RANDOM = b64encode(hashlib.sha512(b"planted a").digest() + hashlib.sha512(b"planted b").digest(), b"-_").decode()
 # Shaped as real ones, made here so that they stand in no file.
@@ -62,20 +65,60 @@ class Rig(Protocol):
 
     def backend(self, paths: HostPaths) -> Backend: ...
 
+    def engine(self) -> contextlib.AbstractContextManager[None]:
+        """Whatever the backend needs to run in this namespace."""
+        ...
+
+    def metadata(self) -> list[Path]:
+        """Folders in which an engine notes what it was told of a bottle."""
+        ...
+
+    # Where an SSH server in this namespace is within a bundle's reach.
+    ssh_address: str
+    # Attacks that something of the backend itself stops besides the layers that are named with them.
+    also_stops: frozenset[str]
+
     def with_package(self, package: Path) -> contextlib.AbstractContextManager[object]:
         """Bundles started in the block run this copy of `sidecar_bundle`."""
         ...
 
 
 class Bubblewrap:
+    ssh_address = "127.0.0.1"
+    also_stops = frozenset[str]()
+
     def backend(self, paths: HostPaths) -> Backend:
         return BubblewrapBackend(paths)
+
+    def engine(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def metadata(self) -> list[Path]:
+        return []
 
     def with_package(self, package: Path) -> contextlib.AbstractContextManager[object]:
         return mock.patch.object(spare, "sidecar_bundle", SimpleNamespace(__path__=[str(package)]))
 
 
-RIGS: dict[str, Callable[[], Rig]] = {"bubblewrap": Bubblewrap}
+class Docker:
+    ssh_address = GOOD
+    # The bundle has a loopback of its own.
+    also_stops = frozenset({"an allowed name that leads to loopback"})
+
+    def backend(self, paths: HostPaths) -> Backend:
+        return DockerBackend(paths)
+
+    def engine(self) -> contextlib.AbstractContextManager[None]:
+        return docker_engine.running(PUBLIC_DNS)
+
+    def metadata(self) -> list[Path]:
+        return [Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parent / "engine" / "containers"]
+
+    def with_package(self, package: Path) -> contextlib.AbstractContextManager[object]:
+        return mock.patch.object(images, "_BUNDLE", package)
+
+
+RIGS: dict[str, Callable[[], Rig]] = {"bubblewrap": Bubblewrap, "docker": Docker}
 
 
 def rig(name: str) -> Rig:

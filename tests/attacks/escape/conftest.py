@@ -18,8 +18,9 @@ def bare() -> Iterator[bottles.Ground]:
     with tempfile.TemporaryDirectory(prefix="attack-") as name:
         base = Path(name)
         base.chmod(0o755)
-        with fakes.fakes(base / "pki") as log:
-            yield bottles.Ground(base, bottles.rig(os.environ["BOT_BOTTLE_ATTACKED"]), log)
+        rig = bottles.rig(os.environ["BOT_BOTTLE_ATTACKED"])
+        with rig.engine(), fakes.fakes(base / "pki") as log:
+            yield bottles.Ground(base, rig, log)
 
 
 @pytest.fixture(scope="module")

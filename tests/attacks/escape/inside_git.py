@@ -27,7 +27,7 @@ REMOTES = """git:
       IdentityFile: {key}
       KnownHostKey: {host_key}
       ExtraHosts:
-        git.upstream.example: 127.0.0.1
+        git.upstream.example: {address}
     unreachable.invalid:
       Name: throwaway
       Upstream: {dead}
@@ -54,12 +54,13 @@ class Upstream:
 
 @pytest.fixture(scope="module")
 def upstream(bare: Ground) -> Iterator[Upstream]:
-    with rig.sshd() as server:
+    address = bare.rig.ssh_address
+    with rig.sshd(address) as server:
         path = bare.base / "up" / "app.git"
         rig.sh("git", "init", "-q", "--bare", "-b", "main", str(path))
         server.allow(rig.make_key(bare.base / "id"))
         url = f"ssh://{rig.sh('id', '-un')}@git.upstream.example:{server.port}{path}"
-        remotes = REMOTES.format(app=url, dead=DEAD, key=bare.base / "id", host_key=server.host_key)
+        remotes = REMOTES.format(app=url, dead=DEAD, key=bare.base / "id", host_key=server.host_key, address=address)
         yield Upstream(path, url, replace(bare, remotes=remotes))
 
 

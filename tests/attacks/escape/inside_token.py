@@ -80,7 +80,8 @@ def test_without_the_scan_of_answers_it_comes_back(ground: Ground) -> None:
 def test_no_file_of_the_host_has_it(ground: Ground, bottle: Bottle) -> None:
     """Logs, activity and records, also after a refusal that had to do with it."""
     bottle.run(f"{USE}curl -sS https://api.example/mirror; curl -sS https://allowed.example/?q=no; true")
-    files = [p for p in ground.base.rglob("*") if p.is_file() and not p.is_symlink()]
+    places = [ground.base, *ground.rig.metadata()]
+    files = [p for place in places for p in place.rglob("*") if p.is_file() and not p.is_symlink()]
     holders = {word: [str(p) for p in files if word.encode() in p.read_bytes()] for word in (TOKEN, "api.example")}
     assert holders[TOKEN] == [] and any(p.endswith("activity.jsonl") for p in holders["api.example"])
     for process in Path("/proc").glob("[0-9]*/cmdline"):

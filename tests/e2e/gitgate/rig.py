@@ -72,7 +72,7 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def sshd() -> Iterator[Sshd]:
+def sshd(address: str = "127.0.0.1") -> Iterator[Sshd]:
     """Runs as whoever runs the tests."""
     program = next((p for p in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if os.access(p, os.X_OK)), "")
     if not program:
@@ -85,7 +85,7 @@ def sshd() -> Iterator[Sshd]:
         (folder / "authorized").touch(mode=0o600)
         port = free_port()
         (folder / "conf").write_text(
-            f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+            f"ListenAddress {address}:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
             "PermitRootLogin yes\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPidFile none\nLogLevel VERBOSE\nMaxStartups 100\n"
         )
