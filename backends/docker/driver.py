@@ -33,7 +33,7 @@ from backends.api import (
     WorkspaceMode,
 )
 from backends.bundle_env import upstream_ca
-from backends.docker import engine, images, proof, remains, spec
+from backends.docker import engine, fence, images, proof, remains, spec
 from backends.folders import give_tree, protected
 from backends.holder import client
 from backends.process import Runner
@@ -158,6 +158,8 @@ class DockerBackend:
         bundle.request(control, {"op": "configure", "config": dump_config(plan.config), "listen": f"tcp:{address}"})
         bundle.supply(control, values)
         bundle.wait_ready(control, plan.daemons)
+        progress("closing the network but for the bundle")
+        fence.close(api, plan.slug, bundle_image.tag, address, owner)
         progress("starting the agent")
         env = provision.agent_env(plan.provider, plan.env, values.env, plan.daemons, self.sidecar_host)
         holder = Proc(0, 0)

@@ -115,6 +115,7 @@ def bundle(slug: str, owner: Owner, image: str, *, run: str, uid: int, daemons: 
         "LANG": "C.UTF-8",
     }
     host = _hardened(BUNDLE_MEMORY, BUNDLE_PIDS, 4096)
+    host["sysctls"]["net.ipv4.ip_forward"] = "0"
     host["tmpfs"] = {"/tmp": _tmpfs(64 << 20, uid, "0700", "nosuid,nodev,noexec")}
     host["binds"] = [f"{run}/bundle:{STATE}:rw", f"{run}/answers:{ANSWERS}:ro", f"{run}/roots.pem:{ROOTS}:ro"]
     # SSH asks who it is.
@@ -154,9 +155,9 @@ def agent(
     host = _hardened(limits.memory, limits.pids, limits.files)
     host["init"] = True
     host["tmpfs"] = {
-        "/tmp": _tmpfs(limits.tmpfs, uid, "1777"),
+        "/tmp": _tmpfs(limits.tmpfs, uid, "1777", "exec,nosuid,nodev"),
         "/run": _tmpfs(16 << 20, uid, "0755", "nosuid,nodev,noexec"),
-        HOME: _tmpfs(limits.tmpfs, uid, "0700"),
+        HOME: _tmpfs(limits.tmpfs, uid, "0700", "exec,nosuid,nodev"),
     }
     files = ("passwd", "group", "profile", "gitconfig")
     host["binds"] = [f"{run}/files/etc/{name}:/etc/{name}:ro" for name in files]
@@ -182,6 +183,23 @@ def agent(
         },
         "host": host,
         "aliases": [],
+    }
+
+
+def prober(slug: str, owner: Owner, image: str, command: Sequence[str]) -> dict[str, Any]:
+    """The short-lived container that fences the agent's network and tries it out, as `bundle`."""
+    host = _hardened(256 << 20, 32, 256)
+    del host["sysctls"]  # the network is another's
+    host["cap_add"] = ["NET_ADMIN"]
+    return {
+        "name": f"bot-bottle-probe-{slug}",
+        "config": {
+            "image": image,
+            "command": list(command),
+            "user": "0:0",
+            "labels": labels(slug, owner, "probe", "probe") | {"com.docker.compose.oneoff": "True"},
+        },
+        "host": host,
     }
 
 

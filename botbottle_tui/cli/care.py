@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from backends.api import BackendError, Check, HostPaths
 from backends.bubblewrap.limits import describe
@@ -52,7 +52,10 @@ def examine(paths: HostPaths) -> list[Check]:
     host = Host(paths)
     version = ".".join(str(n) for n in sys.version_info[:3])
     checks = [Check("python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer")]
-    checks += [info.available for info in host.backends()]
+    backends = [info.available for info in host.backends()]
+    # One that is not there is no fault of the machine while another can be used.
+    usable = any(check.ok for check in backends)
+    checks += [check if check.ok or not usable else replace(check, ok=True, warn=True) for check in backends]
     bounded, how = describe()
     checks.append(Check("limits", True, how, warn=not bounded))
     checks.append(_tool(host, "git", True))

@@ -1,0 +1,118 @@
+"""What the docker backend promises beside the contract, on a real engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.api import Values
+from backends.docker import engine, fence, spec
+from backends.docker.driver import DockerBackend
+from tests.conftest import need
+from tests.contract.conftest import paths
+from tests.contract.plans import plan
+from tests.contract.test_contract import quiet
+
+# An unprivileged process that calls an address on-link sends to it past every route.
+ON_LINK = """
+import socket, sys
+for host in sys.argv[1:]:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    for _ in range(3):
+        try: sock.sendto(b"out", (host, PORT))
+        except OSError as error: print(error)
+"""
+
+
+@pytest.fixture
+def docker(own_state: Path) -> Iterator[DockerBackend]:
+    made = DockerBackend(paths(own_state))
+    check = made.available()
+    if not check.ok:
+        need("docker", check.detail)
+    yield made
+    for agent in made.enumerate()[0]:
+        made.stop(agent.slug)
+
+
+def host_addresses(slug: str) -> list[str]:
+    """Addresses of the engine's host, as the bottle's outer network and the default one know them."""
+    with engine.engine("addresses") as api:
+        found = [api.inspect_network(name)["IPAM"]["Config"][0] for name in (spec.Names.of(slug).outer, "bridge")]
+    return [str(one["Gateway"]) for one in found if "Gateway" in one]
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("0.0.0.0", 0))
+        sock.settimeout(1)
+        yield sock
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_nothing_is_sent_past_the_routes(docker: DockerBackend, fenced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fenced:
+        monkeypatch.setattr(fence, "close", lambda *said: None)
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    addresses = host_addresses(slug)
+    assert addresses
+    with listener() as sock:
+        script = ON_LINK.replace("PORT", str(sock.getsockname()[1]))
+        done = docker.exec(slug, f"python3 - {' '.join(addresses)} 2>&1 <<'END'\n{script}\nEND\n")
+        if fenced:
+            assert "Operation not permitted" in done.stdout, done
+            with pytest.raises(TimeoutError):
+                sock.recv(16)
+        else:
+            assert sock.recv(16) == b"out", done
+
+
+def test_a_network_that_leads_further_is_not_started(docker: DockerBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fence that lets everything through and a gateway that is there, the proof fails and nothing stays."""
+    monkeypatch.setattr(fence, "FENCE", "table inet open {{ }} # {0}\n")
+    with pytest.raises(Exception, match="leads round the bundle"):
+        docker.launch(plan("docker"), Values(), None, quiet)
+    assert docker.enumerate() == ((), ()) and docker.leftovers() == ()
+
+
+def test_no_secret_in_anything_that_the_engine_tells(docker: DockerBackend) -> None:
+    secret = "s3cr3t-" + "of-the-engine-91b"
+    values = Values({}, {"EGRESS_TOKEN_0": secret})
+    slug = docker.launch(plan("docker"), values, None, quiet).agent.slug
+    names = spec.Names.of(slug)
+    with engine.engine("inspect") as api:
+        told = [api.inspect_container(name) for name in (names.agent, names.sidecars)]
+        logs = b"".join(api.logs(name) for name in (names.agent, names.sidecars))
+    assert secret not in json.dumps(told) and secret.encode() not in logs
+    assert secret not in (docker.root / slug / "spec.json").read_text()
+
+
+def test_containers_are_hardened_and_labelled(docker: DockerBackend) -> None:
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    names = spec.Names.of(slug)
+    with engine.engine("inspect") as api:
+        agent, sidecars = (api.inspect_container(name) for name in (names.agent, names.sidecars))
+    for one, service in ((agent, "agent"), (sidecars, "sidecars")):
+        host = one["HostConfig"]
+        assert host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"]
+        assert host["ReadonlyRootfs"] and host["PidsLimit"] and host["Memory"]
+        assert "no-new-privileges" in host["SecurityOpt"]
+        assert not one["Config"]["User"].startswith("0")
+        labels = one["Config"]["Labels"]
+        assert labels["com.docker.compose.project"] == names.project
+        assert labels["com.docker.compose.service"] == service
+        assert labels[f"{spec.PREFIX}slug"] == slug
+    assert set(agent["NetworkSettings"]["Networks"]) == {names.inner}
+    done = docker.exec(slug, "id -u; touch /x 2>&1; grep -c . /proc/self/status; grep CapEff /proc/self/status")
+    assert (
+        done.stdout.splitlines()[0] != "0" and "Read-only" in done.stdout and "CapEff:\t0000000000000000" in done.stdout
+    )
+    assert docker.exec(slug, "printf '#!/bin/sh\\necho ran' > ~/x; chmod +x ~/x; ~/x").stdout == "ran\n"
