@@ -15,8 +15,10 @@ from backends.docker import spec
 from sidecar_bundle.shared import layout
 
 SECONDS = 0.6
+# What goes elsewhere is refused at once: a tool that does not use the proxy shall not hang.
 FENCE = """table inet bottle {{
-  chain out {{ type filter hook output priority -300; policy drop; oif "lo" accept; ip daddr {0} accept; }}
+  chain out {{ type filter hook output priority -300; policy drop; oif "lo" accept; ip daddr {0} accept;
+    reject with icmpx type admin-prohibited; }}
   chain in {{ type filter hook input priority -300; policy drop; iif "lo" accept; ip saddr {0} accept; }}
 }}
 """
