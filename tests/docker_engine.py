@@ -39,8 +39,10 @@ def save(archive: Path) -> None:
 @contextlib.contextmanager
 def running(dns: str) -> Iterator[None]:
     """An engine in this namespace, the only one that this process and its children know; its resolver is `dns`."""
+    # One after the other they share their data: the images are loaded once.
+    root = Path(os.environ[ARCHIVE_ENV]).parent / "engine"
     base = Path(tempfile.mkdtemp(prefix="engine-"))
-    root, sock = base / "engine", base / "engine.sock"
+    sock = base / "engine.sock"
     log = base / "engine.log"
     argv = [
         "dockerd",
@@ -60,7 +62,10 @@ def running(dns: str) -> Iterator[None]:
                 while not sock.exists() or subprocess.run(["docker", "version"], capture_output=True).returncode:
                     assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
                     time.sleep(0.1)
-                subprocess.run(["docker", "load", "-q", "-i", os.environ[ARCHIVE_ENV]], check=True, capture_output=True)
+                tags = [image.tag for image in wanted()]
+                if subprocess.run(["docker", "image", "inspect", *tags], capture_output=True).returncode:
+                    archive = os.environ[ARCHIVE_ENV]
+                    subprocess.run(["docker", "load", "-q", "-i", archive], check=True, capture_output=True)
                 yield
         finally:
             process.terminate()

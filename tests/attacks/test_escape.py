@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -31,11 +32,12 @@ def test_every_backend_is_attacked() -> None:
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The images that engines in namespaces load, since nothing can be fetched there."""
     path = tmp_path_factory.mktemp("images") / "images.tar"
     docker_engine.save(path)
-    return path
+    yield path
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @pytest.mark.parametrize("inside", INSIDE, ids=[path.stem for path in INSIDE])

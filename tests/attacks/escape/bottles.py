@@ -112,7 +112,7 @@ class Docker:
         return docker_engine.running(PUBLIC_DNS)
 
     def metadata(self) -> list[Path]:
-        return [Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).parent / "engine" / "containers"]
+        return [Path(os.environ[docker_engine.ARCHIVE_ENV]).parent / "engine" / "containers"]
 
     def with_package(self, package: Path) -> contextlib.AbstractContextManager[object]:
         return mock.patch.object(images, "_BUNDLE", package)
