@@ -26,6 +26,7 @@ SPEAKERS = (
     "botbottle_tui/shell/terminal.py",
     "backends/bubblewrap/enter.py",
     "backends/bubblewrap/keeper.py",
+    "backends/docker/enter.py",
     "backends/holder/__main__.py",
     "backends/holder/client.py",
     "sidecar_bundle/",
