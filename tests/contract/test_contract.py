@@ -218,7 +218,7 @@ def test_workspace_is_the_folder_given(backend: Backend, tmp_path: Path) -> None
 
 
 def test_ten_at_once_are_told_apart(backend: Backend) -> None:
-    count = 4 if backend.name == "bubblewrap" else 10
+    count = 10 if backend.name == "fake" else 4
     slugs = [backend.launch(plan(backend.name), Values(), None, quiet).agent.slug for _ in range(count)]
     assert sorted(a.slug for a in backend.enumerate()[0]) == sorted(slugs)
     for slug in slugs:
