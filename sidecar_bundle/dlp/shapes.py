@@ -10,8 +10,9 @@ from functools import cache
 from sidecar_bundle.dlp import validators as v
 from sidecar_bundle.dlp.forms import cores64
 from sidecar_bundle.dlp.literals import Ends, Literals, Patterns
+from sidecar_bundle.shared import weak
 
-MOST = 5000  # candidates of one shape in one text that are checked; more than that nobody needs
+MOST = 5000  # candidates of one shape in one text that are checked; one more is taken for real
 _BEFORE = 48
 _LONGEST = 400  # bytes that a match of one of _SLOW can have
 _SLOW = {
@@ -101,7 +102,7 @@ SHAPES = (
     Shape("dropbox-token", rf"sl\.(?:u\.)?{_U}{{120,}}", v.mixed, alone=True),
     Shape("firebase-key", f"AAAA{_U}{{7}}:APA91b{_U}{{120}}", v.mixed),
     Shape("age-key", "AGE-SECRET-KEY-1[A-Z0-9]{58}"),
-    Shape("private-key", r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----[^-]{40}", v.pem),
+    Shape("private-key", r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----", v.pem),
     Shape("putty-key", r"PuTTY-User-Key-File-[23]: [a-z0-9-]{3,40}", bool),
     Shape(
         "jwt",
@@ -120,7 +121,7 @@ SHAPES = (
     ),
 )
 _COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_TAIL = {"private-key": 6000}  # further bytes that a check sees
+_TAIL = {"private-key": 600}  # further bytes that a check sees
 _ALONE = re.compile(rb"[A-Za-z0-9_-]")
 _PRESIGNED = re.compile(
     rb"(?:X-Amz-Credential|AWSAccessKeyId|GoogleAccessId|Credential)[\"']?(?:=|%3D|:)\s?[\"']?$", re.IGNORECASE
@@ -251,6 +252,7 @@ def confirmed(index: int, text: bytes) -> Iterator[tuple[int, int]]:
     expected = _EXPECTED.get(shape.rule)
     for count, (start, end) in enumerate(_matches(index, text)):
         if count >= MOST:
+            yield start, end
             return
         joined = _ALONE.match(text[start - 1 : start]) and text[start - 2 : start] not in (b"\\n", b"\\r", b"\\t")
         if shape.alone and (joined or text[end : end + 1].isalnum()):
@@ -264,4 +266,8 @@ def confirmed(index: int, text: bytes) -> Iterator[tuple[int, int]]:
 def _assigned(text: str) -> bool:
     value = re.split(r"[:= '\"]", text)[-1]
     words = [part for part in re.split(r"[^A-Za-z0-9]", value) if part]
-    return v.mixed(value) and v.entropy(value) > 3.9 and len(words) < 4 and "insecure" not in value
+    if not v.mixed(value) or v.entropy(value) <= 3.9 or len(words) >= 4 or "insecure" in value:
+        return False
+    # The name of a function or a class: `getPasswordFromKeychainV2`.
+    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]{3,}", value)]
+    return sum(part in weak.words() for part in parts) < 3

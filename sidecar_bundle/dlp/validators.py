@@ -12,6 +12,7 @@ from collections import Counter
 
 from sidecar_bundle.shared.weak import weak
 
+_RUN64 = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MOCK = re.compile(
     r"example|sample|dummy|placeholder|change.?me|redacted|your.?(?:api|key|token|secret|own)|insert|xxxx|\.\.\.|\*\*\*|fake"
@@ -97,10 +98,10 @@ def userinfo(url: str) -> bool:
 
 
 def pem(block: str) -> bool:
-    """A private key with a body, not only its first line."""
-    body = re.sub(r"-----[^-]*-----|\\[nr]|[\s\"',+]|(?:[A-Z][A-Za-z-]+: [^\n\\]*)", "", block)
-    run = re.match(r"[A-Za-z0-9/=]{60,}", body)
-    return run is not None and entropy(run[0]) > 3.5
+    """A private key with a body, not only its first line; whatever its lines begin with: a diff, a quote, numbers."""
+    body = re.sub(r"\\+[nrt]", " ", block.partition("PRIVATE KEY")[2])
+    lines = [run for run in _RUN64.findall(body) if all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))]
+    return sum(map(len, lines)) >= 60 and entropy("".join(lines)) > 3.5
 
 
 def drawn(token: str) -> bool:
