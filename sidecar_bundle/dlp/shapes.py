@@ -269,5 +269,6 @@ def _assigned(text: str) -> bool:
     if not v.mixed(value) or v.entropy(value) <= 3.9 or len(words) >= 4 or "insecure" in value:
         return False
     # The name of a function or a class: `getPasswordFromKeychainV2`.
-    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]{3,}", value)]
-    return sum(part in weak.words() for part in parts) < 3
+    parts = re.findall(r"[A-Z]?[a-z]{3,}", value)
+    spelled = len(parts) >= 3 and sum(map(len, parts)) * 10 > len(value) * 8
+    return not spelled and sum(part.lower() in weak.words() for part in parts) < 3

@@ -13,7 +13,9 @@ _HEADER = re.compile(
     r"(?:cookie2?|token|passwd|password|(?:.*[-_.])?(?:authorization|api[-_.]?key|api[-_.]?token|apikey|"
     r"(?:app|application|account|admin|auth|access|client|private|secret|service|subscription|session|user|functions)"
     r"[-_.]?(?:key|token|secret)|(?:job|deploy|gitlab|github|vault|security|bearer|jwt|id|refresh|figma)[-_.]?token|"
-    r"x[-_.](?:token|key|secret|auth|jwt|password)|secret|credentials?|password))\Z",
+    r"x[-_.](?:token|key|secret|auth|jwt|password)|secret|credentials?|password)|"
+    r"(?:x[-_.])?(?:authentication|bearer|dpop|wsse|pass|session(?:[-_.]?id)?|apisecret|auth[-_.](?:code|user)|"
+    r"tracker[-_.]?token|jwt[-_.]assertion|jfrog[-_.]art[-_.]api)|cf-access-client-id|cb-access-.*)\Z",
     re.IGNORECASE,
 )
 # Whatever its first words are, a header whose last is one of these authenticates, but for those that are known not to.
@@ -29,16 +31,19 @@ _NAMES = frozenset(
     re.findall(
         r"\w+",
         "accesskey accesstoken apikey apisecret apitoken appkey applicationkey auth authkey authorization authtoken "
-        "bearer bearertoken clientassertion clientsecret idtoken jobtoken jwt oauthtoken passwd password privatekey "
+        "admintoken bearer bearertoken circletoken consumerkey consumersecret ddapikey ddapplicationkey githubtoken "
+        "gitlabtoken hapikey licensekey personalaccesstoken pwd slacktoken userkey usertoken xiapikey xplextoken "
+        "clientassertion clientsecret idtoken jobtoken jwt oauthtoken passwd password privatekey "
         "privatetoken refreshtoken secret secretkey sessionkey sessiontoken subscriptionkey token xapikey xauthtoken "
         "xgoogapikey",
     )
 )
 _QUERY_NAMES = _NAMES | {"key", "sig", "signature", "awsaccesskeyid", "xamzcredential", "xamzsignature"}
+_FORM = re.compile(rb"[A-Za-z0-9_.%\[\]-]{1,64}=[^\s<>{}\"]*(?:&|\Z)")
 # A test that costs little on a body of any size: without one of these no name above stands in it.
-_CHEAP = re.compile(rb"(?i)key|token|secret|passw|auth|bearer|jwt|assertion")
+_CHEAP = re.compile(rb"(?i)key|token|secret|passw|pwd|auth|bearer|jwt|assertion")
 _FIELD = re.compile(
-    rb'(?i)"[a-z_. -]*(?:key|token|secret|passw(?:or)?d|auth(?:orization)?|bearer|jwt|assertion)"\s*:\s*"'
+    rb'(?i)"[a-z_. -]*(?:key|token|secret|passw(?:or)?d|pwd|auth(?:orization)?|bearer|jwt|assertion)"\s*:\s*"'
 )
 _ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 _DEPTH = 3
@@ -74,7 +79,7 @@ def in_body(content_type: str, body: bytes) -> str:
     Of JSON only objects within objects count: what stands in a list is content, such as the messages of a chat.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    if "urlencoded" in kind:
+    if "urlencoded" in kind or (kind in ("", "text/plain") and _FORM.match(body[:4096])):
         if b"%" not in body and not _CHEAP.search(body):
             return ""
         return in_query(body.decode("latin-1"))
@@ -86,7 +91,8 @@ def in_body(content_type: str, body: bytes) -> str:
             body = body.decode(json.detect_encoding(body)).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return "of JSON that cannot be read"
-    head = body[:64].lstrip()
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    head = body[:4096].lstrip()
     if not head.startswith(b"{") and "json" not in kind:
         return ""
     if len(body) > _PARSED_AT_ONCE and not _named(body):

@@ -19,10 +19,11 @@ AUTHENTICATE = """Authorization Proxy-Authorization X-Authorization X-Api-Key X-
     X-Goog-Api-Key Private-Token PRIVATE-TOKEN Job-Token Deploy-Token X-Auth-Token X-Access-Token X-Vault-Token
     X-Figma-Token Token DD-API-KEY DD-APPLICATION-KEY Ocp-Apim-Subscription-Key X-Auth-Key X-Functions-Key
     X-Client-Secret X-Shopify-Access-Token X-Amz-Security-Token Cookie X-Session-Token X-Token X-Secret Password
+    Authentication X-Session-Id Bearer X-ApiSecret CF-Access-Client-Id X-JFrog-Art-Api DPoP
     Circle-Api-Token Circle-Token X-Plex-Token Fastly-Key X-License-Key X-RapidAPI-Key X-Sentry-Auth Jwt"""
 DO_NOT = """Sec-WebSocket-Key Idempotency-Key X-CSRF-Token X-Request-Id ETag If-None-Match Accept User-Agent
     anthropic-version OpenAI-Organization X-Stainless-Lang Content-Type Git-Protocol Surrogate-Key X-Amz-Content-Sha256
-    Author X-Idempotency-Key X-Cache-Key X-Ms-Continuation-Token X-Page-Token Monkey"""
+    Author X-Idempotency-Key X-Cache-Key X-Ms-Continuation-Token X-Page-Token Monkey Mcp-Session-Id"""
 
 
 @pytest.mark.parametrize("name", AUTHENTICATE.split())
@@ -142,3 +143,18 @@ def test_keys_among_subprotocols() -> None:
     assert in_protocols("realtime, openai-insecure-api-key.x, openai-beta.realtime-v1")
     assert in_protocols("base64url.bearer.authorization.k8s.io.x")
     assert not in_protocols("graphql-transport-ws, mqtt, realtime")
+
+
+@pytest.mark.parametrize(
+    "name", ["github_token", "circle-token", "hapikey", "user_key", "personal_access_token", "pwd"]
+)
+def test_fields_of_other_services(name: str) -> None:
+    assert in_query(f"a=1&{name}=x") == name
+    assert in_body("application/json", f'{{"{name}": "x"}}'.encode()) == name
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain"])
+def test_a_form_or_json_that_does_not_say_so(kind: str) -> None:
+    assert in_body(kind, b"a=1&api_key=x") == "api_key"
+    assert in_body(kind, b"\xef\xbb\xbf" + b" " * 100 + b'{"api_key": "x"}') == "api_key"
+    assert in_body(kind, b"the api_key = value of a manual, and more & more") == ""
