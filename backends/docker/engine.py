@@ -42,7 +42,8 @@ def engine(doing: str, timeout: int = TIMEOUT) -> Iterator[Any]:
 
     where = endpoint()
     if not where.startswith("unix://"):
-        raise BackendError(f"the Docker engine at {where} is not on this machine", "docker context use default")
+        fix = "unset DOCKER_HOST" if os.environ.get("DOCKER_HOST") else "docker context use default"
+        raise BackendError(f"the Docker engine at {where} is not on this machine", fix)
     client = None
     try:
         client = docker.APIClient(base_url=where, timeout=timeout)

@@ -36,7 +36,11 @@ def stop(args: argparse.Namespace) -> int:
 
 
 def _stop(host: Host, slug: str, *, yes: bool, drop: bool) -> int:
-    if slug not in {a.slug for a in host.enumerate()[0]}:
+    agents, faults = host.enumerate()
+    if slug not in {a.slug for a in agents}:
+        record = host.records.load(slug)
+        if down := next((f for f in faults if record is not None and f.source == record.backend), None):
+            raise BackendError(f"{slug} cannot be stopped now: {down.message}", down.hint)
         raise BackendError(f"no bottle {slug}", "bottle-dash list active")
     changed = 0
     if host.records.load(slug) is not None and not drop:

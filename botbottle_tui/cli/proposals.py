@@ -9,10 +9,9 @@ from dataclasses import asdict
 
 from backends.api import BackendError, Decision, Fault, Preview, Waiting
 from botbottle_tui.cli.out import ask, dump, fail, say, tell
-from botbottle_tui.core.inbox import what
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
-from sidecar_bundle.shared.proposal import Question
+from sidecar_bundle.shared.proposal import Question, what
 from sidecar_bundle.shared.visible import visible
 
 SHORT = 8  # digits of an id that are shown

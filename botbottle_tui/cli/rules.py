@@ -92,7 +92,7 @@ def _read(name: str) -> str:
 
 
 def audit(args: argparse.Namespace) -> int:
-    """Every decision: when, bottle, kind, what was done, by whom; with --verify whether the log is whole."""
+    """Every decision: when, where, what was done, by whom, to which request; --verify says if the log is whole."""
     log = Host(host_paths()).desk.audit
     if args.verify:
         problems = log.verify()
@@ -109,6 +109,12 @@ def audit(args: argparse.Namespace) -> int:
             when = datetime.fromtimestamp(float(entry.get("time", 0)), UTC).isoformat(timespec="seconds")
         except (ValueError, TypeError, OverflowError, OSError):
             when = "?"
-        fields = (when, *(str(entry.get(key, "")) for key in ("slug", "kind", "action", "who", "justification")))
+        fields = (
+            when,
+            *(
+                str(entry.get(key, ""))
+                for key in ("slug", "kind", "action", "who", "what", "answer", "notes", "justification")
+            ),
+        )
         say("\t".join(visible(text, keep="") for text in fields))
     return 0

@@ -64,7 +64,8 @@ def _news(slug: str, was: Health, now: Health) -> str:
     if now.state == was.state:
         return ""
     if now.state == "ready":
-        return f"{name} serves again"
+        # The first time that it serves is the end of a launch.
+        return f"{name} serves again" if now.restarts or was.state != "starting" else ""
     return f"{name}: {WORDS.get(now.state, now.state)}{why}"
 
 

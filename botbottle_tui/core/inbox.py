@@ -6,14 +6,6 @@ from dataclasses import replace
 
 from backends.api import Waiting
 from botbottle_tui.core.model import Model
-from sidecar_bundle.shared.proposal import (
-    CapabilityRequest,
-    HeldRequest,
-    Payload,
-    PipelockRequest,
-    Question,
-    RouteRequest,
-)
 
 FRESH = 5.0  # seconds for which a new row is marked as one
 
@@ -57,21 +49,6 @@ def count(model: Model, slug: str) -> int:
 def fresh(model: Model, one: Waiting) -> bool:
     """Whether the row is so new that it is marked as such."""
     return any(key == one.key and model.now - since < FRESH for key, since in model.arrived)
-
-
-def what(payload: Payload) -> str:
-    """The request in one line, untrusted as it is."""
-    match payload:
-        case RouteRequest(host=host, paths=paths):
-            return f"{host} {' '.join(paths)}" if paths else f"{host} (every path)"
-        case PipelockRequest(host=host):
-            return f"pass over {host}"
-        case CapabilityRequest(dockerfile=dockerfile):
-            return f"{len(dockerfile.splitlines())} lines of Dockerfile"
-        case Question(question=question):
-            return " ".join(question.split())
-        case HeldRequest(method=method, host=host, path=path, findings=findings):
-            return f"{method} {host}{path}: {', '.join(findings)}"
 
 
 def settled(before: Model, after: Model) -> Model:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from backends.api import Preview, Waiting
-from botbottle_tui.core.inbox import WORDS, what
+from botbottle_tui.core.inbox import WORDS
 from botbottle_tui.core.model import Model
 from botbottle_tui.core.overlay import Batch, Lasting, Review, Rules, Typed
 from botbottle_tui.core.styled import Line, Style, line
 from botbottle_tui.core.text import age, clean
-from sidecar_bundle.shared.proposal import HeldRequest, PipelockRequest
+from sidecar_bundle.shared.proposal import HeldRequest, PipelockRequest, what
 
 LABEL = 9
 MOST_LINES = 5_000

@@ -26,6 +26,7 @@ from sidecar_bundle.shared.proposal import (
     Response,
     Status,
     make_response,
+    what,
 )
 
 DOCKERFILE = "Dockerfile"
@@ -201,7 +202,12 @@ class Approvals:
         """The audit's line, and last of all the answer; when that cannot be written, the audit says so."""
         proposal = one.proposal
         why = getattr(proposal.payload, "justification", "") or getattr(proposal.payload, "question", "")
-        more = {"id": proposal.id, "notes": response.notes, **({"answer": response.answer} if response.answer else {})}
+        more = {
+            "id": proposal.id,
+            "what": what(proposal.payload),
+            "notes": response.notes,
+            **({"answer": response.answer} if response.answer else {}),
+        }
         entry = self._entry(one.slug, proposal.kind, ACTIONS[response.status], why, diff, **more)
         if isinstance(proposal.payload, HeldRequest):
             entry["request"] = asdict(proposal.payload)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from backends.api import Waiting
-from botbottle_tui.core.inbox import WORDS, at, fresh, waiting, what
+from botbottle_tui.core.inbox import WORDS, at, fresh, waiting
 from botbottle_tui.core.model import Model, Pane
 from botbottle_tui.core.styled import line
 from botbottle_tui.core.text import age, clean, columns, fit
 from botbottle_tui.view.panes import titled
 from botbottle_tui.view.rows import Rows, Segments, fixed
+from sidecar_bundle.shared.proposal import what
 
 
 def wanted(model: Model, room: int) -> int:

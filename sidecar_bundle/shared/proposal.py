@@ -281,3 +281,18 @@ def _time(raw: Mapping[str, Any], key: str) -> float:
     if type(value) not in (int, float) or not 0 <= value < _SECONDS:
         raise ProposalError(key, "must be seconds since the epoch")
     return float(value)
+
+
+def what(payload: Payload) -> str:
+    """The request in one line, untrusted as it is."""
+    match payload:
+        case RouteRequest(host=host, paths=paths):
+            return f"{host} {' '.join(paths)}" if paths else f"{host} (every path)"
+        case PipelockRequest(host=host):
+            return f"pass over {host}"
+        case CapabilityRequest(dockerfile=dockerfile):
+            return f"{len(dockerfile.splitlines())} lines of Dockerfile"
+        case Question(question=question):
+            return " ".join(question.split())
+        case HeldRequest(method=method, host=host, path=path, findings=findings):
+            return f"{method} {host}{path}: {', '.join(findings)}"

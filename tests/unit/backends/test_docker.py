@@ -110,4 +110,4 @@ def test_an_engine_elsewhere_is_refused_with_the_way_out(monkeypatch: pytest.Mon
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(BackendError, match="is not on this machine") as told, engine.engine("x"):
         pass
-    assert told.value.hint == "docker context use default"
+    assert told.value.hint == "unset DOCKER_HOST"

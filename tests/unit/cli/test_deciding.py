@@ -158,6 +158,7 @@ def test_audit(rig: Rig, said: Capture) -> None:
     assert main(["audit"]) == 0
     rows = [line.split("\t") for line in said()[0].splitlines()]
     assert [r[1:4] for r in rows] == [[rig.slug, "egress-block", "reject"]] * 3
+    assert [r[5] for r in rows] == [f"h{i}.example.org (every path)" for i in range(3)]
     assert main(["audit", "--json"]) == 0 and len(json.loads(said()[0])["decisions"]) == 3
     lines = rig.desk.audit.path.read_text().splitlines(keepends=True)
     rig.desk.audit.path.write_text("".join([lines[0], lines[2], lines[1]]))
