@@ -62,7 +62,7 @@ def _llm(d: Draw) -> Iterator[Request]:
                 "type": "tool_use",
                 "id": "toolu_01" + d.alnum(22),
                 "name": "Read",
-                "input": {"file_path": f"/work/{name}"},
+                "input": {"file_path": f"/repo/{name}"},
             },
         ]
         result = {"type": "tool_result", "tool_use_id": "toolu_01" + d.alnum(22), "content": text}
