@@ -150,7 +150,7 @@ def agent(
 ) -> dict[str, Any]:
     """The agent's container, as `bundle`. `workspace` is a host folder to show; `read_only` what of it stays so.
 
-    Its resolver is the bundle, which answers nobody: names are egress's business.
+    Its resolver is the bundle, which refuses every name: names are for egress.
     """
     host = _hardened(limits.memory, limits.pids, limits.files)
     host["init"] = True

@@ -17,7 +17,7 @@ FRESH = 60.0
 TTL = 5  # seconds
 
 _A, _AAAA, _IN = 1, 28, 1
-_NO_ERROR, _FORMAT, _BUSY, _NO_NAME = 0, 1, 2, 3
+_NO_ERROR, _FORMAT, _BUSY, _NO_NAME, _REFUSED = 0, 1, 2, 3, 5
 
 
 class Names:
@@ -68,6 +68,14 @@ class Names:
             return _reply(query, question, _BUSY)
         record = b"\xc0\x0c\x00\x01\x00\x01" + TTL.to_bytes(4, "big") + b"\x00\x04"
         return _reply(query, question, _NO_ERROR, record + ipaddress.ip_address(address).packed)
+
+
+def refuse(query: bytes) -> bytes:
+    """The answer of a resolver that knows no name and asks nobody; b"" for what is no query."""
+    if len(query) < 12 or query[2] & 0x80:
+        return b""
+    found = _question(query)
+    return _reply(query, query[12 : found[2]] if found else b"", _REFUSED)
 
 
 def _question(query: bytes) -> tuple[str, int, int] | None:

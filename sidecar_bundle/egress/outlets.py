@@ -37,10 +37,13 @@ class Outlets:
         self.close()
         loop = asyncio.get_running_loop()
         dns.setblocking(False)
-        self._dns, _ = await loop.create_datagram_endpoint(lambda: _Dns(self.names), sock=dns)
+        self._dns, _ = await loop.create_datagram_endpoint(lambda: Resolver(self._answer), sock=dns)
         for port, sock in ports.items():
             accept = self._accepted(port)
             self._servers.append(await asyncio.start_server(accept, sock=sock, limit=PIECE))
+
+    def _answer(self, query: bytes) -> bytes:
+        return self.names.answer(query, time.monotonic())
 
     def drop(self) -> None:
         """Ends connections to hosts that no route names any more."""
@@ -102,15 +105,19 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-class _Dns(asyncio.DatagramProtocol):
-    def __init__(self, names: Names) -> None:
-        self._names = names
+class Resolver(asyncio.DatagramProtocol):
+    """Answers each datagram with what `answer` makes of it, or not at all for b""."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self._answer = answer
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: Any) -> None:
+        """From asyncio."""
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        answer = self._names.answer(data[:_MAX_QUERY], time.monotonic())
+        """From asyncio."""
+        answer = self._answer(data[:_MAX_QUERY])
         if answer and self._transport is not None:
             self._transport.sendto(answer, addr)

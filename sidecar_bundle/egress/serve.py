@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import inspect
 import logging
@@ -19,7 +20,8 @@ from sidecar_bundle.egress.ca import ensure_pipelock_ca
 from sidecar_bundle.egress.decide import shown
 from sidecar_bundle.egress.dial import EgressLoop
 from sidecar_bundle.egress.exhausted import end_if_exhausted
-from sidecar_bundle.egress.outlets import Outlets
+from sidecar_bundle.egress.names import refuse
+from sidecar_bundle.egress.outlets import Outlets, Resolver
 from sidecar_bundle.shared import layout
 from sidecar_bundle.shared.activity_log import ActivityLog
 from sidecar_bundle.shared.config import BundleConfig
@@ -172,6 +174,8 @@ class Server:
             dual = not host and socket.has_dualstack_ipv6()
             family = socket.AF_INET6 if dual or ":" in host else socket.AF_INET
             given = [socket.create_server((host, port), family=family, dualstack_ipv6=dual, backlog=256)]
+            if host:
+                self._start(self._refuse_names(host, family))
         if given:
             self._listening = True
             old, self._servers = self._servers, []
@@ -192,6 +196,12 @@ class Server:
     async def _accept(self, sock: socket.socket) -> None:
         start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
         self._servers.append(await start(self._connected, sock=sock))
+
+    async def _refuse_names(self, host: str, family: int) -> None:
+        # Without an answer, whoever asks there waits for seconds. Where the port is not ours, only that is lost.
+        with contextlib.suppress(OSError):
+            loop = asyncio.get_running_loop()
+            await loop.create_datagram_endpoint(lambda: Resolver(refuse), local_addr=(host, 53), family=family)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._count >= MAX_CONNECTIONS:

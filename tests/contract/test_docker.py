@@ -116,3 +116,11 @@ def test_containers_are_hardened_and_labelled(docker: DockerBackend) -> None:
         done.stdout.splitlines()[0] != "0" and "Read-only" in done.stdout and "CapEff:\t0000000000000000" in done.stdout
     )
     assert docker.exec(slug, "printf '#!/bin/sh\\necho ran' > ~/x; chmod +x ~/x; ~/x").stdout == "ran\n"
+
+
+def test_a_name_that_is_not_the_bundles_is_refused_at_once(docker: DockerBackend) -> None:
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    asked = "import socket, time; t = time.monotonic()\n"
+    asked += "try: print(socket.getaddrinfo('unknown.example', 443))\nexcept OSError: print(time.monotonic() - t < 1)\n"
+    done = docker.exec(slug, f"python3 - <<'END'\n{asked}END\n")
+    assert done.stdout == "True\n", done

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sidecar_bundle.egress.names import FRESH, Names
+from sidecar_bundle.egress.names import FRESH, Names, refuse
 from sidecar_bundle.egress.outlets import Outlets
 
 
@@ -58,6 +58,13 @@ def test_every_query_has_its_answer(message: bytes, code: int, records: int) -> 
 @pytest.mark.parametrize("message", [b"", b"short", query("api.example", flags=0x8180), b"\0" * 11])
 def test_what_is_no_query_has_none(message: bytes) -> None:
     assert Names(allowed).answer(message, 0.0) == b""
+    assert refuse(message) == b""
+
+
+@pytest.mark.parametrize("message", [query("api.example"), query("x.example", 28), query("api.example")[:20]])
+def test_a_resolver_that_knows_nothing_refuses_at_once(message: bytes) -> None:
+    answer = refuse(message)
+    assert (answer[:2], answer[3] & 15, answer[7]) == (message[:2], 5, 0)
 
 
 def test_a_name_that_was_asked_for_just_now_keeps_its_address() -> None:
