@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backends.api import BackendError
 from botbottle_tui.host.paths import host_paths
-from tests.bench import deciding, launching, painting, pushing, starting, traffic
+from tests.bench import deciding, launching, on_docker, painting, pushing, starting, traffic
 from tests.bench.figures import Row, table
 
 
@@ -30,6 +30,7 @@ def main(runs: int) -> int:
             ("--help", lambda: starting.help_rows(runs, home)),
             ("first frame", lambda: starting.frame_rows(runs, home)),
             ("launches", lambda: launching.rows(runs, cache)),
+            ("docker launches", lambda: on_docker.launch_rows(runs, cache)),
             ("painting", painting.rows),
             ("requests", lambda: traffic.rows(runs, cache, pipelock)),
             ("pushes", lambda: pushing.rows(runs)),

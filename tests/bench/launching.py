@@ -9,13 +9,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from backends import bundle
-from backends.api import BackendError, HostPaths, LaunchSpec, Values, WorkspaceMode
+from backends.api import Backend, BackendError, HostPaths, LaunchSpec, Values, WorkspaceMode
 from backends.bubblewrap import proof
 from backends.bubblewrap.driver import BubblewrapBackend
 from backends.bundle_env import BundleEnv
@@ -49,17 +49,16 @@ class Spent:
 class Launches:
     """Launches of the example shell agent on a small project, in a state folder of their own."""
 
-    def __init__(self, home: Path, project: Path, cache: Path) -> None:
-        self.home, self.project = home, project
-        self.backend = BubblewrapBackend(HostPaths(home, cache))
-        self.host = Host(HostPaths(home, cache), (self.backend,))
+    def __init__(self, home: Path, project: Path, cache: Path, backend: Backend, parts: Mapping[str, str]) -> None:
+        self.home, self.project, self.backend, self.parts = home, project, backend, parts
+        self.host = Host(HostPaths(home, cache), (backend,))
         self.host.init_home()
         self.plans: list[float] = []
 
     def one(self, spent: Spent) -> None:
         """A launch as the dashboard does it, up to the first byte of the prompt; then the bottle is stopped."""
         begin = time.perf_counter()
-        prepared = self.host.prepare(LaunchSpec("shell", "bubblewrap", self.project, WorkspaceMode.COPY))
+        prepared = self.host.prepare(LaunchSpec("shell", self.backend.name, self.project, WorkspaceMode.COPY))
         self.plans.append((time.perf_counter() - begin) * 1000)
         if prepared.plan is None or not prepared.ok:
             bad = next(c for c in prepared.checks if not c.ok)
@@ -68,7 +67,7 @@ class Launches:
         stamps = [("", time.perf_counter())]
 
         def progress(line: str) -> None:
-            if line in PARTS:
+            if line in self.parts:
                 stamps.append((line, time.perf_counter()))
 
         self.host.launch(plan, Values(), progress)
@@ -78,19 +77,17 @@ class Launches:
             try:
                 program.until(PROMPT)
                 stamps.append(("end", time.perf_counter()))
+                self.look(plan.slug)
             finally:
                 program.close(b"\x11")
         finally:
             self.host.stop(plan.slug, drop_changes=True)
         spent.whole.append((stamps[-1][1] - stamps[0][1]) * 1000)
         for (line, at), (_, then) in pairwise(stamps):
-            spent.parts.setdefault(PARTS[line], []).append((then - at) * 1000)
+            spent.parts.setdefault(self.parts[line], []).append((then - at) * 1000)
 
-    def warm(self) -> None:
-        """A bundle ahead, waited for until it has imported everything."""
-        self.host.warm()
-        for run in proof.runs(self.backend.root):
-            bundle.request(run / proof.BUNDLE / "control.sock", {"op": "wait", "timeout": 20.0}, timeout=30)
+    def look(self, slug: str) -> None:
+        """At the running bottle."""
 
     def close(self) -> None:
         """Nothing stays."""
@@ -127,8 +124,16 @@ def mitmdump_listening(python: Path, folder: Path) -> float:
         proc.wait()
 
 
+def warm(backend: BubblewrapBackend) -> None:
+    """A bundle ahead, waited for until it has imported everything."""
+    backend.warm()
+    for run in proof.runs(backend.root):
+        bundle.request(run / proof.BUNDLE / "control.sock", {"op": "wait", "timeout": 20.0}, timeout=30)
+
+
 @contextlib.contextmanager
-def _place() -> Iterator[Path]:
+def place() -> Iterator[Path]:
+    """A folder with a small project in it."""
     with tempfile.TemporaryDirectory(prefix="bottle-bench-") as folder:
         project = Path(folder, "project")
         project.mkdir()
@@ -143,8 +148,9 @@ def rows(runs: int, cache: Path) -> list[Row]:
     warm, cold = Spent(), Spent()
     sandbox: list[float] = []
     proxy: list[float] = []
-    with _place() as place:
-        launches = Launches(place / "home", place / "project", cache)
+    with place() as folder:
+        backend = BubblewrapBackend(HostPaths(folder / "home", cache))
+        launches = Launches(folder / "home", folder / "project", cache, backend, PARTS)
         try:
             for turn in range(runs + 1):
                 if turn == 1:  # the first turn fills caches and does not count
@@ -152,9 +158,9 @@ def rows(runs: int, cache: Path) -> list[Row]:
                     for values in (sandbox, proxy, launches.plans):
                         values.clear()
                 sandbox.append(bwrap_true())
-                proxy.append(mitmdump_listening(python, place / "mitmproxy"))
+                proxy.append(mitmdump_listening(python, folder / "mitmproxy"))
                 launches.one(cold)
-                launches.warm()
+                warm(backend)
                 launches.one(warm)
         finally:
             launches.close()
