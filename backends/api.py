@@ -273,6 +273,16 @@ class Backend(Protocol):
         """New or refreshed credentials for the running bundle."""
         ...
 
+    def build(
+        self, plans: Sequence[LaunchPlan], progress: Progress, *, pull: bool = False, fresh: bool = False
+    ) -> tuple[tuple[str, bool], ...]:
+        """What launches of `plans` would build first, built now: each name, and whether it was not there."""
+        ...
+
+    def dockerfile(self, slug: str) -> str:
+        """That of the agent's image, "" where there is none."""
+        ...
+
     def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
         """Another image for the agent, its workspace and transcript kept (`Capability.REBUILD`)."""
         ...

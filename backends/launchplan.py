@@ -96,7 +96,7 @@ class LaunchPlan:
     """Everything resolved, without effects and without a secret's value.
 
     `needs_consent` says why a person must agree, and may not be passed over by a script: a repository's agent that
-    takes the place of one of theirs, or their credentials.
+    takes the place of one of theirs, or their credentials. `dockerfile` is the bottle's own, "" for the provider's.
     """
 
     slug: str
@@ -124,6 +124,7 @@ class LaunchPlan:
     sidecar_host: str = "127.0.0.1"
     notes: tuple[str, ...] = ()
     needs_consent: str = ""
+    dockerfile: str = ""
 
     @property
     def daemons(self) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ def make_plan(
         sidecar_host=sidecar_host,
         notes=_notes(bottle, catalog, consent),
         needs_consent=consent,
+        dockerfile=_dockerfile(bottle),
     )
 
 
@@ -109,6 +110,12 @@ def _env(bottle: Bottle) -> tuple[EnvVar, ...]:
     if any(r.role in provider.roles for r in bottle.routes if r.role):
         out += [EnvVar(n, "placeholder", v) for n, v in provider.placeholder_env.items() if n not in named]
     return tuple(out)
+
+
+def _dockerfile(bottle: Bottle) -> str:
+    """The bottle's own Dockerfile: absolute, below the operator's home, or beside the bottle's file."""
+    written = bottle.dockerfile
+    return written if not written or written.startswith(("/", "~")) else str(bottle.path.parent / written)
 
 
 def _consent(agent: AgentManifest, bottle: Bottle) -> str:

@@ -39,7 +39,12 @@ BOTTLE: tuple[Key, ...] = (
     Key("env.*", "text", '`text` as it is, `"${HOST_VAR}"` from the host, `"?question"` asked at the start, masked'),
     Key("agent_provider", "map", "what runs in the bottle; replaces the parent's whole"),
     Key("agent_provider.template", "text", "the provider", "claude", words=tuple(PROVIDERS)),
-    Key("agent_provider.dockerfile", "text", "a Dockerfile in place of the provider's", "the provider's"),
+    Key(
+        "agent_provider.dockerfile",
+        "text",
+        "a Dockerfile in place of the provider's: absolute, `~/...` or from the bottle's folder",
+        "the provider's",
+    ),
     Key("git", "map", "git inside the bottle"),
     Key("git.user", "map", "who commits; with `extends`, each key given here wins over the parent's"),
     Key("git.user.name", "text", "`user.name`", "none"),

@@ -14,7 +14,7 @@ from unittest import mock
 
 from agent_image.providers import PROVIDERS
 from backends.bundle_env import upstream_ca
-from backends.docker import engine, images
+from backends.docker import build, engine, images
 
 # The programs that a bottle's images are made of, saved once for all engines of a test run.
 ARCHIVE_ENV = "BOT_BOTTLE_TEST_IMAGES"
@@ -25,14 +25,13 @@ def wanted() -> list[images.Image]:
     roots = upstream_ca(None)
     below = images.bundle(roots, {}).on
     assert below is not None
-    return [images.agent("shell", PROVIDERS["shell"].image, roots), below]
+    return [images.agent(PROVIDERS["shell"], roots), below]
 
 
 def save(archive: Path) -> None:
     """What is missing of `wanted` is built on the machine's engine; all of it goes into the file `archive`."""
     with engine.engine("images for tests") as api:
-        for image in images.lacking(api, wanted()):
-            images.build(api, image, lambda line: None)
+        build.Builder(archive.parent).ensure(api, wanted(), lambda line: None)
     subprocess.run(["docker", "save", "-o", str(archive), *(i.tag for i in wanted())], check=True, timeout=300)
 
 

@@ -79,6 +79,9 @@ class BubblewrapBackend:
         if not plan.one_shot and shutil.which(plan.argv[0], path=_SANDBOX_PATH) is None:
             fix = plan.provider.install_hint or f"install {plan.argv[0]} under /usr"
             checks.append(Check("agent", False, f"{plan.argv[0]} is not installed where the sandbox sees it", fix))
+        if plan.dockerfile:
+            text = "agent_provider.dockerfile is not used on bubblewrap: the agent sees this host's /usr"
+            checks.append(Check("dockerfile", True, text, warn=True))
         if plan.workspace is WorkspaceMode.BIND:
             try:
                 if protected(plan.cwd):
@@ -252,6 +255,16 @@ class BubblewrapBackend:
         run, _ = self._find(slug)
         with _reachable(slug):
             bundle.supply(proof.control(run), values)
+
+    def build(
+        self, plans: Sequence[LaunchPlan], progress: Progress, *, pull: bool = False, fresh: bool = False
+    ) -> tuple[tuple[str, bool], ...]:
+        """The environments of its bundles; they are what their locks say, never anything newer."""
+        return self.spares.build(progress)
+
+    def dockerfile(self, slug: str) -> str:
+        """None."""
+        return ""
 
     def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
         """There is no image here."""

@@ -18,7 +18,7 @@ import backends
 import sidecar_bundle
 from backends import programs, uids
 from backends.alive import mark
-from backends.api import BackendError, Check, HostPaths
+from backends.api import BackendError, Check, HostPaths, Progress
 from backends.bubblewrap import bundle_box, probe, proof, remains
 from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
 from backends.process import Runner
@@ -85,6 +85,16 @@ class Spares:
             return Check("bundle environment", True, str(python))
         except BackendError as error:
             return Check("bundle environment", False, error.message, error.hint)
+
+    def build(self, progress: Progress) -> tuple[tuple[str, bool], ...]:
+        """Both environments: where each is, and whether it was not there."""
+        made = []
+        for env in (self.env, self.supervise_env):
+            was = False
+            with contextlib.suppress(BackendError):
+                was = bool(env.python())
+            made.append((str(env.build(progress).parent.parent), not was))
+        return tuple(made)
 
     def take(self) -> Spare:
         """The spare, or a new one."""

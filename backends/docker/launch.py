@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent_image.providers import HOME, WORKSPACE
+from agent_image.providers import HOME, WORKSPACE, Provider
 from backends import bundle, programs, provision, uids
 from backends.alive import Proc, mark
 from backends.api import BackendError, HostPaths, LaunchPlan, Progress, Values, WorkspaceMode
 from backends.bundle_env import upstream_ca
-from backends.docker import engine, fence, images, proof, spec
+from backends.docker import build, context, engine, fence, images, made, proof, spec
 from backends.folders import give_tree, protected
 from backends.process import Runner
 from sidecar_bundle.shared import layout
 from sidecar_bundle.shared.config import dump_config
+from sidecar_bundle.shared.visible import visible
 
 START_SECONDS = 15.0
 USE_A_COPY = "use a copy, or give the folder to a user"
@@ -33,22 +34,24 @@ class Launcher:
         self.paths = paths
         self.root = root
         self.runner = runner
+        self.builder = build.Builder(paths.home)
 
     def images(self, plan: LaunchPlan) -> tuple[images.Image, images.Image]:
         """The agent's image and the bundle's."""
         roots = upstream_ca(self.paths.extra_ca)
-        return (
-            images.agent(plan.provider.name, plan.provider.image, roots),
-            images.bundle(roots, programs.find()),
-        )
+        if plan.dockerfile:
+            path = Path(plan.dockerfile).expanduser()
+            agent = images.own(plan.provider, roots, context.read(path, self.paths.home), path.name)
+        else:
+            agent = images.agent(plan.provider, roots)
+        return agent, images.bundle(roots, programs.find())
 
     def launch(
         self, api: Any, run: Path, plan: LaunchPlan, values: Values, workspace: Path | None, progress: Progress
     ) -> proof.Bottle:
         """Runs every step; the record is written when the agent runs."""
         agent_image, bundle_image = wanted = self.images(plan)
-        for image in images.lacking(api, wanted):
-            images.build(api, image, progress)
+        self.builder.ensure(api, wanted, progress)
         progress("making the bottle's folder")
         claimed, agent_uid, bundle_uid = self._folder(run, plan, workspace)
         owner, names = proof.owner(self.root), spec.Names.of(plan.slug)
@@ -57,7 +60,7 @@ class Launcher:
             api.create_network(**spec.network(plan.slug, owner, inner=inner))
         progress("starting the sidecar bundle")
         sidecars = spec.bundle(plan.slug, owner, bundle_image.tag, run=str(run), uid=bundle_uid, daemons=plan.daemons)
-        _create(api, sidecars, names.inner)
+        create(api, sidecars, names.inner)
         api.connect_container_to_network(names.sidecars, names.outer)
         api.start(names.sidecars)
         address = api.inspect_container(names.sidecars)["NetworkSettings"]["Networks"][names.inner]["IPAddress"]
@@ -79,10 +82,14 @@ class Launcher:
             read_only=read_only,
         )
         (run / "spec.json").write_text(json.dumps({"sidecars": sidecars, "agent": agent}, indent=1, default=str) + "\n")
-        _create(api, agent, names.inner)
+        create(api, agent, names.inner)
         api.start(names.agent)
+        if plan.dockerfile:
+            usable(api, names.agent, f"{agent_uid}:{agent_uid}", plan.provider)
         progress("copying files in")
-        self._home(api, run, plan, names.agent, agent_uid, ca)
+        origin = made.Made(plan.provider.name, plan.dockerfile, agent_image.text)
+        made.save(run, origin)
+        self._home(api, run, plan, names.agent, agent_uid, ca, origin)
         progress("waiting for egress")
         bundle.request(control, {"op": "configure", "config": dump_config(plan.config), "listen": f"tcp:{address}"})
         bundle.supply(control, values)
@@ -174,13 +181,15 @@ class Launcher:
                 target.write_bytes(file.content)
                 target.chmod(0o644)
 
-    def _home(self, api: Any, run: Path, plan: LaunchPlan, container: str, uid: int, ca: str) -> None:
+    def _home(
+        self, api: Any, run: Path, plan: LaunchPlan, container: str, uid: int, ca: str, origin: made.Made
+    ) -> None:
         own = [f for f in provision.ca_files((run / "roots.pem").read_text(), ca) if not f.path.startswith("/etc/")]
         skills = [(f"{HOME}/{plan.provider.skills_dir}/{skill.name}", skill) for skill in plan.skills]
         made = engine.run(api, container, ["mkdir", "-p", WORKSPACE], user=f"{uid}:{uid}")
         if made.status:
             raise BackendError(f"cannot make {WORKSPACE}: {made.stderr.strip()}")
-        engine.copy(api, container, [*plan.files, *own], uid=uid, folders=skills)
+        engine.copy(api, container, [*plan.files, *own, origin.shown], uid=uid, folders=skills)
 
     def _hold(self, run: Path, plan: LaunchPlan, container: str, uid: int, env: Mapping[str, str]) -> Proc:
         def command(argv: Sequence[str]) -> list[str]:
@@ -207,7 +216,23 @@ def enter(container: str, uid: int, *, tty: bool) -> list[str]:
     return [*head, WORKSPACE, "tty" if tty else "plain", "--"]
 
 
-def _create(api: Any, wanted: Mapping[str, Any], network: str) -> None:
+def usable(api: Any, container: str, user: str, provider: Provider) -> None:
+    """Refuses an image that lacks what a bottle cannot do without."""
+    path = provision.base_env(provider)["PATH"]
+    for name in ("sh", "tar", provider.command[0]):
+        # The first is what the container itself needs: without it, it has ended.
+        if not api.inspect_container(container)["State"]["Running"]:
+            last = api.logs(container, tail=1).decode(errors="replace").strip() or "it ended at once"
+            raise BackendError(
+                f"the image does not run: {visible(last, keep='')[:200]}", "a bottle's image needs sleep, sh and tar"
+            )
+        done = engine.run(api, container, ["env", f"PATH={path}", "sh", "-c", 'command -v "$0"', name], user=user)
+        if done.status:
+            raise BackendError(f"the image has no {name}", "its Dockerfile must install it")
+
+
+def create(api: Any, wanted: Mapping[str, Any], network: str) -> None:
+    """A container of our specification, not started."""
     host = api.create_host_config(**wanted["host"], network_mode=network)
     point = {network: api.create_endpoint_config(aliases=wanted["aliases"])}
     config = api.create_networking_config(point)

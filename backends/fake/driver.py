@@ -175,6 +175,17 @@ class FakeBackend:
         """Forgotten at once: no daemon takes them."""
         self._find(slug)
 
+    def build(
+        self, plans: Sequence[LaunchPlan], progress: Progress, *, pull: bool = False, fresh: bool = False
+    ) -> tuple[tuple[str, bool], ...]:
+        """Nothing is ever missing."""
+        return ((self.name, pull or fresh),)
+
+    def dockerfile(self, slug: str) -> str:
+        """The last one kept."""
+        path = self._find(slug) / DOCKERFILE
+        return path.read_text() if path.exists() else ""
+
     def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
         """Keeps the text, for tests to look at."""
         run = self._find(slug)

@@ -42,9 +42,6 @@ def host_checks(
                 "isolation: auto",
             )
         )
-    if bottle is not None and bottle.dockerfile:
-        detail = f"agent_provider.dockerfile is not used on {plan.backend}: the agent sees this host's /usr"
-        checks.append(Check("dockerfile", True, detail, warn=True))
     if plan.remotes:
         scans = programs.get("gitleaks", "")
         detail = f"gitleaks scans pushes ({scans})" if scans else "gitleaks is not there: pushes get the built-in scan"
