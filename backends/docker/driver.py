@@ -28,7 +28,7 @@ from backends.api import (
     Values,
     WorkspaceMode,
 )
-from backends.docker import engine, images, launch, proof, remains, rows, spec
+from backends.docker import build, engine, launch, made, proof, rebuild, remains, rows, spec
 from backends.folders import protected
 from backends.process import Runner
 from sidecar_bundle.shared import layout
@@ -47,10 +47,11 @@ class DockerBackend:
         self.root = paths.home / "docker"
         self.runner = runner or Runner()
         self.launcher = launch.Launcher(paths, self.root, self.runner)
+        self.rebuilder = rebuild.Rebuilder(paths, self.root, self.launcher.builder)
 
     def capabilities(self) -> frozenset[Capability]:
         """What it can do."""
-        return frozenset({Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE, Capability.SIGNAL_DAEMON})
+        return frozenset(Capability)
 
     def available(self) -> Check:
         """Whether an engine answers, and the CLI that attaching needs is there."""
@@ -71,9 +72,12 @@ class DockerBackend:
         try:
             wanted = self.launcher.images(plan)
             with engine.engine("images", engine.POLL_TIMEOUT) as api:
-                lacking = [image.repository for image in images.lacking(api, wanted)]
+                lacking = [image.repository for image in build.lacking(api, wanted)]
             text = f"will be built first: {', '.join(lacking)}" if lacking else "are there"
             checks.append(Check("images", True, text, warn=bool(lacking)))
+            if plan.dockerfile:
+                text = f"{plan.dockerfile} in place of the provider's ({len(wanted[0].context)} files in its context)"
+                checks.append(Check("dockerfile", True, text))
         except BackendError as error:
             checks.append(Check("images", False, error.message, error.hint))
         if plan.workspace is WorkspaceMode.BIND:
@@ -150,12 +154,12 @@ class DockerBackend:
             engine.copy(api, spec.Names.of(slug).agent, files, uid=bottle.agent_uid)
 
     def leftovers(self) -> tuple[Leftover, ...]:
-        """What dead bottles of this state folder left: containers, networks, folders."""
-        return remains.find(self.root)
+        """What dead bottles and rebuilds of this state folder left: containers, networks, folders."""
+        return (*remains.find(self.root), *rebuild.unfinished(self.root))
 
     def sweep(self, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
         """Removes them; each that stays is a fault."""
-        return remains.sweep(self.root, leftovers)
+        return (*remains.sweep(self.root, leftovers), *rebuild.sweep(self.root, leftovers))
 
     def activity_path(self, slug: str) -> Path | None:
         """Where egress writes its decisions."""
@@ -179,9 +183,25 @@ class DockerBackend:
         with _reachable(slug):
             bundle.supply(proof.control(run), values)
 
+    def build(
+        self, plans: Sequence[LaunchPlan], progress: Progress, *, pull: bool = False, fresh: bool = False
+    ) -> tuple[tuple[str, bool], ...]:
+        """Their images and the bundle's."""
+        wanted = [image for plan in plans for image in self.launcher.images(plan)]
+        with engine.engine("building") as api:
+            done = self.launcher.builder.ensure(api, wanted, progress, pull=pull, fresh=fresh)
+        new = {image.tag for image in done}
+        return tuple((image.tag, image.tag in new) for image in build.whole(wanted))
+
+    def dockerfile(self, slug: str) -> str:
+        """As it was built, or rebuilt."""
+        return made.load(self._find(slug)[0]).text
+
     def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
-        """Not yet."""
-        raise BackendError("bottles of this backend cannot be rebuilt yet")
+        """The new image is tried in a container beside the agent's, which goes when nothing can fail any more."""
+        run, bottle = self._find(slug)
+        with engine.engine(f"rebuilding {slug}") as api:
+            self.rebuilder.rebuild(api, run, bottle, dockerfile, progress)
 
     def programs(self) -> Mapping[str, str]:
         """Those of the operator, which the bundle's image takes along."""

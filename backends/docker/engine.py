@@ -9,7 +9,7 @@ import socket
 import struct
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,13 @@ def missing(error: Exception) -> bool:
 
 
 def run(
-    api: Any, container: str, argv: Sequence[str], *, user: str, data: bytes = b"", timeout: float = TIMEOUT
+    api: Any,
+    container: str,
+    argv: Sequence[str],
+    *,
+    user: str,
+    data: bytes | Iterable[bytes] = b"",
+    timeout: float = TIMEOUT,
 ) -> ExecResult:
     """A command in a running container, `data` on its standard input, to its end."""
     ident = api.exec_create(container, list(argv), stdin=True, stdout=True, stderr=True, user=user)["Id"]
@@ -87,7 +93,8 @@ def run(
     out = {1: bytearray(), 2: bytearray()}
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            raw.sendall(data)
+            for chunk in [data] if isinstance(data, bytes) else data:
+                raw.sendall(chunk)
             raw.shutdown(socket.SHUT_WR)
         reader = raw.makefile("rb")
         while len(head := reader.read(8)) == 8:
@@ -99,16 +106,16 @@ def run(
     finally:
         raw.close()
         stream.close()
+    said = [bytes(out[kind]).decode(errors="replace") for kind in (1, 2)]
+    return ExecResult(exit_status(api, ident), *said)
+
+
+def exit_status(api: Any, ident: str) -> int:
+    """That of an exec whose output has ended, which is not the same event."""
     deadline = time.monotonic() + 5
-    # The end of the stream and the exit status are not one event.
     while (state := api.exec_inspect(ident))["Running"] and time.monotonic() < deadline:
         time.sleep(0.01)
-    status = state["ExitCode"]
-    return ExecResult(
-        -1 if status is None else int(status),
-        bytes(out[1]).decode(errors="replace"),
-        bytes(out[2]).decode(errors="replace"),
-    )
+    return -1 if state["ExitCode"] is None else int(state["ExitCode"])
 
 
 def copy(

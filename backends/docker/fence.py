@@ -83,13 +83,16 @@ def places(api: Any, slug: str, address: str) -> list[tuple[str, int]]:
     return [(host, layout.EGRESS_PORT) for host in sorted(hosts)]
 
 
-def close(api: Any, slug: str, image: str, address: str, owner: spec.Owner) -> None:
-    """From here on the agent reaches its bundle at `address` alone; `BackendError` when that cannot be proved."""
-    names = spec.Names.of(slug)
+def close(api: Any, slug: str, image: str, address: str, owner: spec.Owner, agent: str = "") -> None:
+    """From here on the agent reaches its bundle at `address` alone; `BackendError` when that cannot be proved.
+
+    `agent` is its container where that does not have its usual name.
+    """
+    agent = agent or spec.Names.of(slug).agent
     door = [address, layout.EGRESS_PORT]
     argument = json.dumps([places(api, slug, address), door, SECONDS, FENCE.format(address)])
     wanted = spec.prober(slug, owner, image, [spec.PYTHON, "-I", "-S", "-c", SCRIPT, argument])
-    host = api.create_host_config(**wanted["host"], network_mode=f"container:{names.agent}")
+    host = api.create_host_config(**wanted["host"], network_mode=f"container:{agent}")
     ident = api.create_container(**wanted["config"], name=wanted["name"], host_config=host)["Id"]
     try:
         api.start(ident)

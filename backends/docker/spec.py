@@ -174,7 +174,9 @@ def agent(
         "name": Names.of(slug).agent,
         "config": {
             "image": image,
-            "command": ["sleep", "infinity"],
+            # Whatever entry point its image has.
+            "entrypoint": ["sleep"],
+            "command": ["infinity"],
             "hostname": slug,
             "user": f"{uid}:{uid}",
             "working_dir": HOME,
@@ -214,11 +216,13 @@ def exec_argv(
 
 
 def containers(raw: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """From one listing of the engine: slug to role to the container's state."""
+    """From one listing of the engine: slug to role to the container's state; of two (a rebuild) the running one's."""
     out: dict[str, dict[str, str]] = {}
     for one in raw:
         tags = one.get("Labels") or {}
         slug, role = tags.get(PREFIX + "slug", ""), tags.get(PREFIX + "role", "")
         if slug and role:
-            out.setdefault(slug, {})[role] = str(one.get("State", ""))
+            known = out.setdefault(slug, {})
+            if known.get(role) != "running":
+                known[role] = str(one.get("State", ""))
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -63,3 +64,26 @@ def check_line(check: Check) -> str:
     mark = "FAIL" if not check.ok else "warn" if check.warn else "ok"
     fix = f"  -> {check.fix}" if check.fix and not check.ok else ""
     return visible(f"{mark:<5}{check.name}: {check.detail}{fix}", keep="")
+
+
+class Steps:
+    """Progress on stderr: the last line in place on a terminal, elsewhere the first line of each step."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, line: str) -> None:
+        step = line.partition(": ")[0]
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+        elif step != self._step:
+            tell(line)
+        self._step = step
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._step and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")

@@ -19,6 +19,7 @@ VERBS = {
     "reject": "botbottle_tui.cli.proposals:reject",
     "routes": "botbottle_tui.cli.rules:routes",
     "audit": "botbottle_tui.cli.rules:audit",
+    "build": "botbottle_tui.cli.build:run",
     "init": "botbottle_tui.cli.care:init",
     "cleanup": "botbottle_tui.cli.care:cleanup",
     "doctor": "botbottle_tui.cli.care:doctor",
@@ -106,6 +107,14 @@ def build(version: str) -> argparse.ArgumentParser:
     audit = verb("audit", "show every decision, or with --verify prove that none was changed, dropped or moved")
     audit.add_argument("--verify", action="store_true")
     _json(audit)
+    build = verb(
+        "build", "build ahead what starting these agents would build first: images, or the bundle's environment"
+    )
+    build.add_argument("agent", nargs="*")
+    build.add_argument("--all", action="store_true", help="for every agent")
+    build.add_argument("--pull", action="store_true", help="images anew, on base images as their registry has them now")
+    build.add_argument("--no-cache", action="store_true", help="images anew, step by step")
+    _backend(build)
     verb("init", "copy the example bottles and agents into ~/.bot-bottle")
     cleanup = verb("cleanup", "remove what dead bottles left behind, after one yes")
     cleanup.add_argument("--dry-run", action="store_true", help="only show it")

@@ -9,7 +9,7 @@ from types import FrameType
 
 from backends.api import LaunchPlan, LaunchSpec, Prepared, Values, WorkspaceMode
 from backends.provision import agent_env
-from botbottle_tui.cli.out import ask, check_line, dump, fail, interactive, say, secret, tell
+from botbottle_tui.cli.out import Steps, ask, check_line, dump, fail, interactive, say, secret, tell
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
 from sidecar_bundle.shared.visible import visible
@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 def session(host: Host, plan: LaunchPlan, values: Values) -> int:
     """Launches, then shows the agent if there is a terminal. The bottle outlives this process."""
-    agent = host.launch(plan, values, tell, remember=False)
+    with Steps() as told:
+        agent = host.launch(plan, values, told, remember=False)
     if not interactive():
         say(agent.slug)
         tell(f"{agent.slug} runs: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")

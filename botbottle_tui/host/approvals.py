@@ -31,6 +31,7 @@ from sidecar_bundle.shared.proposal import (
 
 DOCKERFILE = "Dockerfile"
 ACTIONS = {"approved": "approve", "modified": "modify", "rejected": "reject"}
+REBUILD = "the agent restarts in another image, whose steps run as root in a container with open network"
 STALE = "it changed meanwhile: look again"
 
 
@@ -124,7 +125,7 @@ class Approvals:
             payload = effective.edited(one.proposal, text) if text else payload
             if isinstance(payload, CapabilityRequest):
                 diff = self._image_diff(one.slug, payload)
-                return Preview(diff, seen, text=shown, note="the agent restarts in another image", waiting=one)
+                return Preview(diff, seen, text=shown, note=REBUILD, waiting=one)
             after = effective.changed(before, payload)
         except Refused as error:
             return Preview(seen=seen, text=shown, refused=str(error), waiting=one)
@@ -135,8 +136,7 @@ class Approvals:
         backend = self._owner(slug)
         if Capability.REBUILD not in backend.capabilities():
             raise Refused(f"{backend.name} builds no image for an agent: it sees this host's programs")
-        before = files.read_head(self.records.folder(slug) / DOCKERFILE, 1 << 20).decode(errors="replace")
-        return effective.diff(before.splitlines(), wanted.dockerfile.splitlines(), "Dockerfile")
+        return effective.diff(backend.dockerfile(slug).splitlines(), wanted.dockerfile.splitlines(), "Dockerfile")
 
     def _decide(self, decision: Decision, ours: dict[str, tuple[str, str]], progress: Progress) -> str:
         with self._locked(decision.slug) as folder:

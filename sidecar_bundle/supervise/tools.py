@@ -76,7 +76,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "capability-block",
         "Use this when a program or library is missing that you cannot install here. Proposes a whole Dockerfile for "
-        "your next image. Save your work first: when the operator approves, this sandbox is rebuilt.",
+        "your next image; the present one is ~/.bot-bottle-Dockerfile, where there is one. Save your work first: when "
+        "the operator approves, this sandbox is rebuilt; workspace and home folder stay, what runs ends.",
         _object(
             ("dockerfile", "justification"),
             dockerfile=_text("The whole Dockerfile, with its FROM line.", proposal.MAX_DOCKERFILE),

@@ -31,6 +31,7 @@ def main(runs: int) -> int:
             ("first frame", lambda: starting.frame_rows(runs, home)),
             ("launches", lambda: launching.rows(runs, cache)),
             ("docker launches", lambda: on_docker.launch_rows(runs, cache)),
+            ("docker images", lambda: on_docker.image_rows(runs, cache)),
             ("painting", painting.rows),
             ("requests", lambda: traffic.rows(runs, cache, pipelock)),
             ("pushes", lambda: pushing.rows(runs)),

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import sidecar_bundle
+from backends import programs
 from backends.api import HostPaths
-from backends.docker import spec
+from backends.bundle_env import upstream_ca
+from backends.docker import build, engine, images, spec
 from backends.docker.driver import DockerBackend
 from tests.bench.figures import Row, p50, p95
 from tests.bench.launching import PROMPT, Launches, Spent, place
@@ -113,6 +118,29 @@ class _Launches(Launches):
         """Keeps what it was made of, and what it holds in memory by now."""
         self.spec = json.loads((self.home / "docker" / slug / "spec.json").read_text())
         self.held = memory(slug)
+
+
+def image_rows(runs: int, cache: Path) -> list[Row]:
+    """The bundle's image after a change of its code, and how long it takes to see that nothing changed."""
+    changed, same = list[float](), list[float]()
+    with place() as folder, mock.patch.object(images, "_BUNDLE", folder / "sidecar_bundle"):
+        shutil.copytree(sidecar_bundle.__path__[0], images._BUNDLE)
+        bundle = images.bundle(upstream_ca(None), programs.find())
+        builder = build.Builder(folder)
+        with engine.engine("bench") as api:
+            builder.ensure(api, [bundle], lambda line: None)
+            for _ in range(min(runs, 5)):
+                (images._BUNDLE / "init" / "changed.py").write_text(f"# {os.urandom(8).hex()}\n")
+                for spent in (changed, same):
+                    begin = time.perf_counter()
+                    bundle = images.bundle(upstream_ca(None), programs.find())
+                    builder.ensure(api, [bundle], lambda line: None)
+                    spent.append((time.perf_counter() - begin) * 1000)
+                api.remove_image(bundle.tag)
+    return [
+        Row("docker: bundle's image after a change of its code, p50", p50(changed), aim=5000),
+        Row("  when nothing changed, p50", p50(same)),
+    ]
 
 
 def launch_rows(runs: int, cache: Path) -> list[Row]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.api import Backend, BackendError, GeneratedFile, Values, WorkspaceMode
+from backends.api import Backend, BackendError, Capability, GeneratedFile, Values, WorkspaceMode
 from tests.contract.plans import plan
 
 SECRET = "s3cr3t-value-7f2a91"
@@ -198,6 +198,35 @@ def test_the_agents_end_is_seen_and_attach_starts_it_again(backend: Backend) -> 
     again.sees("back")
     again.end()
     until(lambda: [a.state for a in backend.enumerate()[0]] == ["running"])
+
+
+def test_a_rebuild_keeps_what_the_agent_has(backend: Backend, tmp_path: Path) -> None:
+    if Capability.REBUILD not in backend.capabilities():
+        pytest.skip(f"{backend.name} has no images")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "file").write_text("before\n")
+    for path in (folder, folder / "file"):
+        os.chown(path, *((1000, 1000) if os.geteuid() == 0 else (-1, -1)))
+    chosen = plan(backend.name, cwd=folder, workspace=WorkspaceMode.BIND)
+    slug = backend.launch(chosen, Values(), folder, quiet).agent.slug
+    began = backend.enumerate()[0][0].started
+    script = "mkdir -p ~/.state; umask 077; echo said > ~/.state/transcript; echo more >> ~/workspace/file"
+    assert backend.exec(slug, script).status == 0
+    terminal = Terminal(backend.attach_argv(slug, pane=True))
+    terminal.type("echo ol''d\n")
+    terminal.sees("old")
+    lines: list[str] = []
+    dockerfile = backend.dockerfile(slug) or "FROM debian:bookworm-slim"
+    backend.rebuild(slug, f"{dockerfile}\nRUN echo new > /usr/local/share/marker\n", lines.append)
+    assert lines and backend.dockerfile(slug).endswith("share/marker\n")
+    until(lambda: [a.state for a in backend.enumerate()[0]] == ["running"])
+    assert backend.enumerate()[0][0].started == began and backend.leftovers() == ()
+    done = backend.exec(slug, "cat ~/.state/transcript ~/workspace/file; stat -c %a ~/.state/transcript")
+    assert done.stdout == "said\nbefore\nmore\n600\n", done
+    terminal.type("echo ne''w\n")
+    terminal.sees("new")
+    terminal.end()
 
 
 def test_workspace_is_the_folder_given(backend: Backend, tmp_path: Path) -> None:

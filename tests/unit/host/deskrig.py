@@ -78,6 +78,9 @@ class Told(FakeBackend):
     def supply(self, slug: str, values: Values) -> None:
         self.supplied.append(values)
 
+    def dockerfile(self, slug: str) -> str:
+        return self.rebuilt[-1] if self.rebuilt else ""
+
     def rebuild(self, slug: str, dockerfile: str, progress: Progress) -> None:
         self.rebuilt.append(dockerfile)
 
