@@ -59,16 +59,16 @@ class Builder:
             return []
         with self._alone(progress):
             todo = whole(images) if pull or fresh else lacking(api, images)
-            for number, image in enumerate(todo, 1):
-                name = f"image {number}/{len(todo)} {image.repository}" if len(todo) > 1 else image.repository
-                self._build(api, image, f"building {name}", progress, pull=pull, fresh=fresh)
+            for image in todo:
+                self._build(api, image, progress, pull=pull, fresh=fresh)
         return todo
 
-    def _build(self, api: Any, image: Image, doing: str, progress: Progress, *, pull: bool, fresh: bool) -> None:
+    def _build(self, api: Any, image: Image, progress: Progress, *, pull: bool, fresh: bool) -> None:
         import docker
 
         log = self.logs / f"build-{image.repository}.log"
-        progress(doing)
+        doing = f"building {image.repository}"
+        progress(_short(doing))
         try:
             with _private(log) as file:
                 said = _Said(doing, progress, file)
@@ -140,7 +140,7 @@ class _Said:
             return
         else:
             self.last = line
-        self.progress(f"{self.doing}{f' {self.step}' if self.step else ''}: {line[:200]}")
+        self.progress(f"{_short(self.doing)}{f' {self.step}' if self.step else ''}: {line[:200]}")
 
     def _keep(self, line: str) -> None:
         # A full disk here is no reason to fail.
@@ -161,6 +161,11 @@ class _Said:
         if re.search(r"manifest (for .* )?(unknown|not found)|pull access denied|failed to resolve|dial tcp", lower):
             return f"docker pull it, or name another base image in {BASE_ENV}"
         return ""
+
+
+def _short(doing: str) -> str:
+    """As a row has room for it."""
+    return doing.replace(" bot-bottle-", " ")
 
 
 def _clean(text: str) -> str:

@@ -76,7 +76,10 @@ class DockerBackend:
             text = f"will be built first: {', '.join(lacking)}" if lacking else "are there"
             checks.append(Check("images", True, text, warn=bool(lacking)))
             if plan.dockerfile:
-                text = f"{plan.dockerfile} in place of the provider's ({len(wanted[0].context)} files in its context)"
+                beside = len(wanted[0].context) - 1
+                text = (
+                    f"{plan.dockerfile} in place of the provider's, with {beside or 'nothing'} beside it as its context"
+                )
                 checks.append(Check("dockerfile", True, text))
         except BackendError as error:
             checks.append(Check("images", False, error.message, error.hint))

@@ -53,10 +53,11 @@ class Launching:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """An effect that has not answered yet."""
+    """An effect that has not answered yet; `line` is the last line of its progress."""
 
     effect: Effect
     since: float
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A line of a launch under way; not its final message, so it has no `seq`."""
+    """A line of a launch under way, or with no `slug` of a decision; not its final message, so it has no `seq`."""
 
     slug: str
     line: str

@@ -115,7 +115,7 @@ def _perform(effect: e.Effect, seams: Seams, post: Callable[[m.Msg], None]) -> m
             text = seams.edit(text, ".json" if text.startswith("#") else ".Dockerfile")
             return m.RequestEdited(seq, slug, ident, world.desk.preview(slug, ident, text))
         case e.Decide(decisions=decisions):
-            return m.Decided(seq, *world.desk.decide(decisions, lambda line: None))
+            return m.Decided(seq, *world.desk.decide(decisions, lambda line: post(m.Progressed("", line))))
         case e.EditRules(slug=slug, what=what, text=text):
             text = seams.edit(text or world.desk.rules(slug, what).text, ".json")
             return m.RulesEdited(seq, slug, what, world.desk.preview_rules(slug, what, text))

@@ -54,5 +54,5 @@ def status(model: Model) -> list[Line]:
         mark = "! " if model.toast.error else ""
         return wrapped([line(mark + model.toast.text)], cols)[:MOST_STATUS]
     slow = [f for f in model.in_flight if model.now - f.since >= SLOW and not isinstance(f.effect, QUIET)]
-    text = ", ".join(f"{label(f.effect)} ({age(model.now - f.since)})" for f in slow)
+    text = ", ".join(f"{label(f.effect)} ({age(model.now - f.since)}) {f.line}".rstrip() for f in slow)
     return wrapped([line(text, "dim")], cols)[:1]

@@ -78,7 +78,7 @@ def test_a_bottles_own_dockerfile(docker: DockerBackend, tmp_path: Path) -> None
     (tmp_path / "image" / ".dockerignore").write_text("left\n")
     chosen = plan("docker", bottle=bottle)
     assert [c.detail for c in docker.preflight(chosen) if c.name == "dockerfile"] == [
-        f"{tmp_path}/image/Dockerfile in place of the provider's (3 files in its context)"
+        f"{tmp_path}/image/Dockerfile in place of the provider's, with 2 beside it as its context"
     ]
     slug = docker.launch(chosen, Values(), None, quiet).agent.slug
     done = docker.exec(slug, "ls /opt/mine; id -u; cat ~/.bot-bottle-Dockerfile")
@@ -97,7 +97,7 @@ def test_the_verb_builds_what_a_start_would(own_state: Path, tmp_path: Path) -> 
     (own_state / "agents" / "worker.md").write_text("---\nbottle: box\n---\n")
     first, again = (dash("build", "worker", "shell", "--backend", "docker") for _ in range(2))
     assert (first.returncode, again.returncode) == (0, 0), first.stderr
-    assert "building bot-bottle-shell 4/5: RUN echo said by it" in first.stderr.splitlines() and again.stderr == ""
+    assert "building shell 4/5: RUN echo said by it" in first.stderr.splitlines() and again.stderr == ""
     rows = [line.split("\t") for line in again.stdout.splitlines()]
     assert {name.partition(":")[0] for name, _ in rows} == {
         "bot-bottle-shell",
@@ -180,29 +180,27 @@ def test_a_rebuilt_agent_has_the_new_image_behind_the_same_fence(docker: DockerB
     assert "egress: host other.example is not allowed" in answer.stdout, "its bundle is reached as before"
 
 
-@pytest.mark.parametrize(
-    ("dockerfile", "says"),
-    [
-        (f"{ON}RUN echo why >&2; exit 3\n", "failed at step 4/5: why"),
-        (f"{ON}RUN rm /bin/tar\n", "the image has no tar"),
-        (f"{ON}RUN rm /bin/sleep\n", "the image does not run: .*sleep"),
-    ],
-)
-def test_a_failed_rebuild_leaves_the_bottle_as_it_was(docker: DockerBackend, dockerfile: str, says: str) -> None:
+def test_a_failed_rebuild_leaves_the_bottle_as_it_was(docker: DockerBackend) -> None:
     slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
     before, text = container(slug), docker.dockerfile(slug)
     kept = {path.name for path in (docker.root / slug).iterdir()}
     terminal = Terminal(docker.attach_argv(slug, pane=True))
-    with pytest.raises(BackendError, match=says):
-        docker.rebuild(slug, dockerfile, quiet)
-    assert (container(slug), docker.dockerfile(slug)) == (before, text)
-    assert {path.name for path in (docker.root / slug).iterdir()} == kept
-    terminal.type("echo go''es on\n")
-    terminal.sees("goes on")
+    for step, says in (
+        ("echo why >&2; exit 3", "failed at step 4/5: why"),
+        ("rm /bin/tar", "the image has no tar"),
+        ("rm /bin/sleep", "the image does not run: .*sleep"),
+    ):
+        with pytest.raises(BackendError, match=says):
+            docker.rebuild(slug, f"{ON}RUN {step}\n", quiet)
+        assert (container(slug), docker.dockerfile(slug)) == (before, text)
+        assert {path.name for path in (docker.root / slug).iterdir()} == kept
+        terminal.seen = b""
+        terminal.type("echo go''es on\n")
+        terminal.sees("goes on")
+        with engine.engine("listing") as api:
+            mine = api.containers(all=True, filters={"label": f"{spec.PREFIX}slug={slug}"})
+        assert len(mine) == 2 and docker.leftovers() == ()
     terminal.end()
-    with engine.engine("listing") as api:
-        mine = api.containers(all=True, filters={"label": f"{spec.PREFIX}slug={slug}"})
-    assert len(mine) == 2 and docker.leftovers() == ()
 
 
 REBUILD_AND_DIE = """
@@ -236,27 +234,27 @@ DockerBackend(paths(Path(home))).rebuild(slug, dockerfile, progress)
 STEPS = ("trying the new image", "created", "moving the agent's files", "frozen", "starting the agent again", "swap")
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_rebuild_that_is_killed_is_settled_by_cleanup(docker: DockerBackend, step: str) -> None:
+def test_a_rebuild_that_is_killed_is_settled_by_cleanup(docker: DockerBackend) -> None:
     slug, beside = (docker.launch(plan("docker"), Values(), None, quiet).agent.slug for _ in range(2))
     docker.exec(slug, "echo said > ~/transcript")
     others = container(beside)
-    argv = [sys.executable, "-c", REBUILD_AND_DIE, str(docker.paths.home), slug, f'{ON}RUN echo "{step}"\n', step]
-    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    state = "done" if step == "swap" else "running"
-    until(lambda: {a.slug: a.state for a in docker.enumerate()[0]}[slug] == state)
-    left = docker.leftovers()
-    assert [(one.slug, one.detail) for one in left] == [(slug, "a rebuild that was cut off")]
-    assert docker.sweep(left) == () and docker.leftovers() == ()
-    assert not (docker.root / slug / rebuild.BEGUN).exists()
-    assert docker.exec(slug, "cat ~/transcript").stdout == "said\n" and container(beside) == others
-    assert docker.dockerfile(slug).endswith('RUN echo "swap"\n') is (step == "swap")
-    terminal = Terminal(docker.attach_argv(slug, pane=True))
-    until(lambda: [a.state for a in docker.enumerate()[0]] == ["running"] * 2)
-    terminal.type("echo go''es on\n")
-    terminal.sees("goes on")
-    terminal.end()
+    for step in STEPS:
+        argv = [sys.executable, "-c", REBUILD_AND_DIE, str(docker.paths.home), slug, f'{ON}RUN echo "{step}"\n', step]
+        done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, timeout=120)
+        assert done.returncode == -signal.SIGKILL, (step, done.stderr)
+        state = "done" if step == "swap" else "running"
+        until(lambda: {a.slug: a.state for a in docker.enumerate()[0]}[slug] == state)  # noqa: B023
+        left = docker.leftovers()
+        assert [(one.slug, one.detail) for one in left] == [(slug, "a rebuild that was cut off")], step
+        assert docker.sweep(left) == () and docker.leftovers() == ()
+        assert not (docker.root / slug / rebuild.BEGUN).exists()
+        assert docker.exec(slug, "cat ~/transcript").stdout == "said\n" and container(beside) == others
+        assert docker.dockerfile(slug).endswith('RUN echo "swap"\n') is (step == "swap")
+        terminal = Terminal(docker.attach_argv(slug, pane=True))
+        until(lambda: [a.state for a in docker.enumerate()[0]] == ["running"] * 2)
+        terminal.type(f"echo go''es on after {step.partition(' ')[0]}\n")
+        terminal.sees(f"goes on after {step.partition(' ')[0]}")
+        terminal.end()
 
 
 def test_an_approved_image_is_built_or_everything_stays(docker: DockerBackend) -> None:

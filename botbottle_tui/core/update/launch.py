@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backends.api import LaunchSpec, WorkspaceMode
 from botbottle_tui.core.effect import (
+    Decide,
     EditRequest,
     EditRules,
     Enumerate,
@@ -154,7 +155,10 @@ def launch(model: Model, flight: Preflight, answers: tuple[tuple[str, str], ...]
 
 
 def progressed(model: Model, slug: str, line: str) -> Model:
-    """The last line of a launch under way."""
+    """The last line of a launch under way, or of a decision."""
+    if not slug:
+        flights = (replace(f, line=line) if isinstance(f.effect, Decide) else f for f in model.in_flight)
+        return replace(model, in_flight=tuple(flights))
     return replace(model, launches=tuple(replace(x, line=line) if x.slug == slug else x for x in model.launches))
 
 

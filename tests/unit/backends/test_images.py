@@ -186,11 +186,11 @@ STREAM = [
 
 def test_each_step_and_its_last_line_are_told(tmp_path: Path) -> None:
     assert built(tmp_path, STREAM) == [
-        "building bot-bottle-shell",
-        "building bot-bottle-shell 1/2: FROM debian",
-        "building bot-bottle-shell 1/2: Pulling fs layer abc",
-        "building bot-bottle-shell 2/2: RUN apt-get install x",
-        "building bot-bottle-shell 2/2: E: Unable to locate <U+001B>]0;title<U+0007>package x",
+        "building shell",
+        "building shell 1/2: FROM debian",
+        "building shell 1/2: Pulling fs layer abc",
+        "building shell 2/2: RUN apt-get install x",
+        "building shell 2/2: E: Unable to locate <U+001B>]0;title<U+0007>package x",
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from backends.api import BackendError, Fault, Health, Waiting
 from botbottle_tui.core import effect as e
+from botbottle_tui.core.msg import Progressed
 from sidecar_bundle.shared.proposal import (
     HeldRequest,
     PipelockRequest,
@@ -291,3 +292,11 @@ def story_pipelock_and_images() -> Story:
     s.world.desk.ask("two-2", "pipelock-block", PipelockRequest("no.where", "https://no.where/", "y"), NOW - 900)
     s.tick().press("g", "enter").sees("there is no route to no.where").press("a").sees("cannot be approved")
     return s.press("q")
+
+
+def story_a_build_is_told_while_it_is_decided() -> Story:
+    s = Story.of(asking()).press("w", "enter").hold(e.Decide).press("a").tick(times=4)
+    s.happens(Progressed("", "building claude 3/7: Setting up\x1b[31m gcc")).sees(
+        "deciding (2s) building claude 3/7: Set"
+    )
+    return s.release().sees("egress-block approved").sees_no("building claude")
