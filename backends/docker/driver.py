@@ -51,7 +51,8 @@ class DockerBackend:
 
     def capabilities(self) -> frozenset[Capability]:
         """What it can do."""
-        return frozenset(Capability)
+        can = {Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE, Capability.SIGNAL_DAEMON}
+        return frozenset(can | {Capability.REBUILD})
 
     def available(self) -> Check:
         """Whether an engine answers, and the CLI that attaching needs is there."""

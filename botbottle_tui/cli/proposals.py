@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 
 from backends.api import BackendError, Decision, Fault, Preview, Waiting
-from botbottle_tui.cli.out import ask, dump, fail, say, tell
+from botbottle_tui.cli.out import Steps, ask, dump, fail, say, tell
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 from sidecar_bundle.shared.proposal import Question, what
@@ -101,7 +101,8 @@ def _agreed(question: str) -> int:
 
 
 def _decide(host: Host, decision: Decision) -> int:
-    done, faults = host.desk.decide([decision], tell)
+    with Steps() as told:
+        done, faults = host.desk.decide([decision], told)
     for text in done:
         say(text)
     _tell(faults)
