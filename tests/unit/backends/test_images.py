@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import os
 import re
@@ -231,3 +233,30 @@ def test_what_is_there_is_not_built_unless_it_shall_be(tmp_path: Path) -> None:
     engine.asked.clear()
     assert builder.ensure(engine, [bundle], print, fresh=True) == [bundle.on, bundle]
     assert [asked["nocache"] for asked in engine.asked] == [True, True]
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_package_that_is_not_the_pinned_one_is_not_unpacked(tmp_path: Path, pinned: bool) -> None:
+    """The script that runs while an image is built, with an npm that brings what it likes."""
+    programs, work = tmp_path / "bin", tmp_path / "work"
+    programs.mkdir()
+    work.mkdir()
+    with tarfile.open(tmp_path / "package.tgz", "w:gz") as tar:
+        info = tarfile.TarInfo("package/program")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"said"))
+    content = (tmp_path / "package.tgz").read_bytes()
+    for name, script in (
+        ("dpkg", "echo amd64"),
+        ("npm", f'[ "$3" = @x/program-x64@1 ] && cp {tmp_path}/package.tgz . && echo package.tgz'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    script = tmp_path / "fetch-package"
+    script.write_bytes((ROOT / "agent_image" / "fetch-package").read_bytes())
+    digest = base64.b64encode(hashlib.sha512(content if pinned else b"another").digest()).decode()
+    argv = ["sh", str(script), "@x/program-ARCH@1", f"sha512-{digest}", "sha512-of-another"]
+    env = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(argv, cwd=work, env=env, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, (work / "package" / "program").exists()) == ((0, True) if pinned else (1, False)), done
+    assert pinned or "@x/program-x64@1 is not the package that was pinned: sha512-" in done.stderr
