@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sidecar_bundle.egress.credentials import carries_header, in_body, in_protocols, in_query
+from sidecar_bundle.egress.credentials import in_body, in_path, in_protocols, in_query
+from sidecar_bundle.egress.keyed import carries_header
 from sidecar_bundle.egress.target import canonical, is_git_push, is_ip, path_allowed, path_trick, split_port
 from sidecar_bundle.shared.layout import INTROSPECTION_HOST
 from sidecar_bundle.shared.routes import Route, RouteAuth, dump_routes, find_route
@@ -181,9 +182,11 @@ def _allow(route: Route, request: Request) -> Decision:
     if route.auth:
         if foreign := in_query(request.path.partition("?")[2]):
             return _foreign(route, f"query parameter {shown(foreign, 40)}")
+        if foreign := in_path(request.bare_path):
+            return _foreign(route, f"path parameter {shown(foreign, 40)}")
         if foreign := in_protocols(" ".join(request.all("sec-websocket-protocol"))):
             return _foreign(route, f"header {foreign}")
-        strip |= {name.lower() for name, _ in request.headers if carries_header(name)}
+        strip |= {name.lower() for name, value in request.headers if carries_header(name, value)}
     tokens = {t.strip().lower() for value in request.all("connection") for t in value.split(",")} - {""}
     upgrade = [value.strip().lower() for value in request.all("upgrade")]
     # `Connection: Authorization` would make the next hop drop what egress wrote.

@@ -36,7 +36,15 @@ PURE = (
     *(
         f"sidecar_bundle/{name}.py"
         for name in (
-            *("egress/decide", "egress/credentials", "egress/live", "egress/names", "egress/target"),
+            *(
+                "egress/decide",
+                "egress/credentials",
+                "egress/json_fields",
+                "egress/keyed",
+                "egress/live",
+                "egress/names",
+                "egress/target",
+            ),
             *("shared/addresses", "dialer/policy", "init/supervisor", "pipelock/audit", "pipelock/config"),
         )
     ),

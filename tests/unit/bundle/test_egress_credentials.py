@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from sidecar_bundle.egress.credentials import carries_header, in_body, in_protocols, in_query
+from sidecar_bundle.egress.credentials import in_body, in_protocols, in_query
 from sidecar_bundle.egress.decide import Allow, Refuse, Request, decide, decide_body
+from sidecar_bundle.egress.keyed import DEEP, authenticates, carries_header, opaque
 from sidecar_bundle.shared.routes import Route, RouteAuth
 
+KEY = "Vq27kTzLw0PmRx94Hs3B"
 API = Route("api.example", auth=RouteAuth("Bearer", "EGRESS_TOKEN_0"))
 JSON = "application/json; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
@@ -25,15 +28,20 @@ DO_NOT = """Sec-WebSocket-Key Idempotency-Key X-CSRF-Token X-Request-Id ETag If-
     anthropic-version OpenAI-Organization X-Stainless-Lang Content-Type Git-Protocol Surrogate-Key X-Amz-Content-Sha256
     Author X-Idempotency-Key X-Cache-Key X-Ms-Continuation-Token X-Page-Token Monkey Mcp-Session-Id"""
 
+NO_KEYS = """password true 1.2.3 ^1.0.0 PROJ-1234 linux-node-20 uploads/2024/report.pdf getUserIdByKey Attachments
+    ec2InstanceType DBClusterParameterGroups AIWorkloadConfigs https://example.org/cb?a=b us-east-1 application/json
+    ${ACME_TOKEN} {{token}} process.env.API_KEY your-api-key-here xxxxxxxxxxxxxxxxxxxx egress-placeholder
+    123456789012345678 01987c3e-5d1a-7e22-9c41-3f0a6b7d2e15 arn:aws:iam::aws:policy/IAMUserChangePassword"""
+
 
 @pytest.mark.parametrize("name", AUTHENTICATE.split())
 def test_headers_that_authenticate(name: str) -> None:
-    assert carries_header(name)
+    assert carries_header(name, KEY)
 
 
 @pytest.mark.parametrize("name", DO_NOT.split())
 def test_headers_that_do_not(name: str) -> None:
-    assert not carries_header(name)
+    assert not carries_header(name, KEY)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +50,10 @@ def test_headers_that_do_not(name: str) -> None:
         ("a=1&api_key=x", "api_key"),
         ("API-KEY=x", "API-KEY"),
         ("access%5Ftoken=x", "access_token"),
-        ("key=x", "key"),
+        (f"key={KEY}", "key"),
+        ("key=linux-node-20&sort_key=created", ""),
         ("token=x", "token"),
-        ("X-Amz-Signature=x", "X-Amz-Signature"),
+        (f"X-Amz-Signature={KEY}", "X-Amz-Signature"),
         ("a=1;api_key=x", "api_key"),
         ("token=", ""),
         ("page_token=x&max_tokens=3&monkey=x&keyword=y", ""),
@@ -158,3 +167,37 @@ def test_a_form_or_json_that_does_not_say_so(kind: str) -> None:
     assert in_body(kind, b"a=1&api_key=x") == "api_key"
     assert in_body(kind, b"\xef\xbb\xbf" + b" " * 100 + b'{"api_key": "x"}') == "api_key"
     assert in_body(kind, b"the api_key = value of a manual, and more & more") == ""
+
+
+@pytest.mark.parametrize("value", NO_KEYS.split())
+def test_what_looks_like_no_key(value: str) -> None:
+    assert not opaque(value)
+    assert not authenticates("session", value)
+    assert not authenticates("api_key", value, DEEP) or value.count("-") == 4
+
+
+def test_a_uuid_is_a_key_only_where_the_name_is_sure() -> None:
+    value = "01987c3e-5d1a-7e22-9c41-3f0a6b7d2e15"
+    assert all(authenticates(name, value, DEEP) for name in ("api_key", "access_token", "acme_token"))
+    assert not any(authenticates(name, value) for name in ("session_id", "key", "client_token", "project_key"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece"),
+    [
+        (JSON, b'\\"'),
+        (JSON, b'"'),
+        (JSON, b'{"token":['),
+        (JSON, b"{a: 'token-a.b"),
+        ("application/yaml", b"a.b.c-token:"),
+        ("application/xml", b"<token a"),
+        (FORM, b"a={token&"),
+        ("multipart/form-data", b"\n--Content-Disposition: form-data; name=key "),
+        ("multipart/mixed", b"content-type:a/"),
+        ("multipart/mixed", b"\nGET / HTTP/1.1\r\n\r\n"),
+    ],
+)
+def test_time_grows_with_the_size_alone(kind: str, piece: bytes) -> None:
+    start = time.process_time()
+    in_body(kind, b'{"a": "' + piece * (1_000_000 // len(piece)) if kind == JSON else piece * (1_000_000 // len(piece)))
+    assert time.process_time() - start < 8
