@@ -65,7 +65,7 @@ def bundled(folder: Path) -> bytes:
 
 
 TEXT = b"the text that is looked for\n" + bytes(range(200))
-PACKED = gzip.compress(TEXT)
+PACKED = gzip.compress(TEXT, mtime=0)
 DAMAGED = {
     "crc": PACKED[:-8] + bytes(8),
     "cut": PACKED[:-9],
