@@ -10,6 +10,7 @@ from typing import Any
 
 from sidecar_bundle.egress import chain, encoded
 from sidecar_bundle.egress.addon import Gate, target_of
+from sidecar_bundle.egress.decide import decide_body
 from sidecar_bundle.egress.exhausted import end_if_exhausted
 from sidecar_bundle.egress.scan import instructed, watched
 from sidecar_bundle.egress.stream import error_text, text_response
@@ -57,7 +58,7 @@ class Answers:
                 watch = _both(watch, instructed(functools.partial(self._instructed, flow, mode)))
             codings = ",".join(flow.response.headers.get_all("content-encoding"))
             flow.metadata["watch"] = encoded.plainly(watch, codings, functools.partial(self._said, flow))
-            if flow.response.status_code == 101 and allow.route.dlp != "off":
+            if flow.response.status_code == 101 and (allow.route.dlp != "off" or allow.route.auth):
                 flow.metadata["control"] = functools.partial(self._control, flow)
         request, note = flow.request, flow.metadata.get("note", "")
         self._gate.line("allow", request.method, request.host, target_of(flow), note, flow.response.status_code)
@@ -148,10 +149,13 @@ class Answers:
 
     def _control(self, flow: Any, data: bytes) -> bool:
         """Whether these bytes of the agent may pass on a WebSocket."""
-        tail = flow.metadata.get("tail", b"")
-        scanner = self._gate.scanner
-        why = scanner.message(data, tail) if scanner else "what cannot be scanned"
-        flow.metadata["tail"] = (tail + data)[-_TAIL:]
+        tail, route, why = flow.metadata.get("tail", b""), flow.metadata["allowed"][1].route, ""
+        if route.dlp != "off":
+            scanner = self._gate.scanner
+            why = scanner.message(data, tail) if scanner else "what cannot be scanned"
+            flow.metadata["tail"] = (tail + data)[-_TAIL:]
+        if not why and (foreign := decide_body(route, "", data)):
+            why = foreign.reason
         if why:
             reason = f"the WebSocket was closed: a message of the agent carries {why}"
             self._gate.line("refuse", "", flow.request.host, target_of(flow), reason, 0)

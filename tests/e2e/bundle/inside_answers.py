@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -117,12 +118,20 @@ def test_a_head_is_not_held_back_while_its_body_waits(d: Bundle) -> None:
 
 
 @contextlib.contextmanager
-def websocket(d: Bundle) -> Iterator[tuple[socket.socket, Any]]:
-    with socket.create_connection(("127.0.0.1", d.port), 10) as sock:
+def websocket(d: Bundle, tls: str = "") -> Iterator[tuple[socket.socket, Any]]:
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", d.port), 10))
+        place, host = "http://open.example/ws", tls or "open.example"
+        if tls:
+            sock.sendall(f"CONNECT {tls}:443 HTTP/1.1\r\nHost: {tls}:443\r\n\r\n".encode())
+            assert b" 200 " in sock.recv(4096)
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            place, sock = "/v1/ws", stack.enter_context(context.wrap_socket(sock, server_hostname=tls))
         reader = sock.makefile("rb")
         sock.sendall(
-            b"GET http://open.example/ws HTTP/1.1\r\nHost: open.example\r\nConnection: Upgrade\r\n"
-            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            f"GET {place} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n".encode()
+            + b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
             + base64.b64encode(os.urandom(16))
             + b"\r\n\r\n"
         )
@@ -173,6 +182,19 @@ def test_a_websocket_of_a_route_that_is_off_is_not_scanned(d: Bundle, web: Any) 
     with websocket(d) as (sock, reader):
         sock.sendall(frame(OWN))
         assert read(reader) == (1, OWN.encode())
+
+
+@pytest.mark.parametrize("dlp", ["block", "off"])
+def test_another_key_in_a_websocket_message_closes_it(d: Bundle, web: Any, dlp: str) -> None:
+    d.configure({**API, "dlp": dlp})
+    other = "Yk3" + "vR8pLm2QxT9wZc5N"
+    with websocket(d, "api.example") as (sock, reader):
+        for text in ("hello", '{"type":"session.update"}'):
+            sock.sendall(frame(text))
+            assert read(reader) == (1, text.encode())
+        sock.sendall(frame(f'{{"api_key":"{other}"}}'))
+        assert read(reader)[0] == 8
+    until(lambda: "another key for api.example is not allowed" in d.activity()[-1]["reason"])
 
 
 @pytest.mark.parametrize("left", [[API], [{**OPEN, "path_allowlist": ["/v1"]}, API]], ids=["removed", "narrowed"])
