@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from sidecar_bundle.dlp.validators import entropy
+from sidecar_bundle.dlp.drawn import entropy
 
 LONGEST = 100  # characters below the wildcard; no service needs more
 DRAWN = 40  # characters of labels that look drawn by lot

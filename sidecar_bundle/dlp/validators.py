@@ -5,55 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 import zlib
-from collections import Counter
 from urllib.parse import unquote
 
-from sidecar_bundle.shared.weak import weak
+from sidecar_bundle.dlp.drawn import entropy, kinds, mixed, placeholder, scrambled, strong
 
 # Seconds since the epoch: a token that ended before stands in some manual or changelog.
 _LONG_AGO = 1_600_000_000
 _NO_HOST = re.compile(r"(?:[\w.-]*\.)?(?:example|test|invalid)(?:\.(?:com|net|org))?(?![\w.-])", re.IGNORECASE)
 _RUN64 = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
+GLUED = 40  # characters that may stand right before a JSON Web Token
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MOCK = re.compile(
-    r"example|sample|dummy|placeholder|change.?me|redacted|your.?(?:api|key|token|secret|own)|insert|xxxx|\.\.\.|\*\*\*|fake"
-    r"|not.?a.?real|(.)\1{4}|0123456|1234567890?|abcdefg|qwerty|deadbeefdeadbeef",
-    re.IGNORECASE,
-)
-
-
-def entropy(text: str) -> float:
-    """Bits for each character, by how often each occurs."""
-    return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values()) if text else 0.0
-
-
-def placeholder(text: str) -> bool:
-    """Whether a person made it up: says so, repeats itself or counts."""
-    if _MOCK.search(text):
-        return True
-    low = text.lower()
-    steps = [sum(ord(b) - ord(a) == 1 for a, b in zip(low, low[gap:], strict=False)) for gap in (1, 2)]
-    halves = len(text) >= 16 and text[: len(text) // 2] == text[len(text) // 2 :]
-    return halves or max(steps) * 3 > len(text)
-
-
-def strong(text: str) -> bool:
-    """Whether it looks drawn by lot for its alphabet and length."""
-    if placeholder(text):
-        return False
-    if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text):
-        return entropy(text) > min(3.0, math.log2(len(text)) - 1.6)
-    kinds = [any(test(c) for c in text) for test in (str.isupper, str.islower, str.isdigit)]
-    needed = math.log2(min(len(text), 62)) - 1.3
-    return sum(kinds) >= 2 and entropy(text) > needed
-
-
-def mixed(text: str) -> bool:
-    """`strong`, with upper and lower case letters and digits in it."""
-    return strong(text) and bool(re.search("[a-z]", text) and re.search("[A-Z]", text) and re.search("[0-9]", text))
 
 
 def checksummed(token: str) -> bool:
@@ -69,7 +32,8 @@ def checksummed(token: str) -> bool:
 def jwt(token: str) -> bool:
     """A signed or encrypted JSON Web Token: its header decodes, and it is not the one of every tutorial."""
     header, payload, *_ = token.split(".")
-    head = _decoded(header)
+    begun = (_decoded(header[at.start() :]) for at in re.finditer("e[wy]", header[: GLUED + 2]))
+    head = next(filter(None, begun), None)
     if head is None or "alg" not in head:
         return False
     if "enc" in head:
@@ -107,18 +71,27 @@ def userinfo(url: str) -> bool:
     """A URL with a password that nobody writes into an example."""
     before, _, host = url.rpartition("@")
     password = unquote(before.rpartition(":")[2])
-    if re.search(r"[${}<>()\[\]\\,]|pass|secret|token|user|1234|4321", password, re.IGNORECASE) or weak(password):
+    if re.search(r"[${}<>()\[\]\\,]|pass|secret|token|user|1234|4321", password, re.IGNORECASE) or _NO_HOST.match(host):
         return False
-    if _NO_HOST.match(host) or placeholder(password):
-        return False
-    return bool(re.search(r"\d", password) and re.search("[A-Za-z]", password)) and entropy(password) > 2.9
+    return scrambled(password, 10)
 
 
 def pem(block: str) -> bool:
     """A private key with a body, not only its first line; whatever its lines begin with: a diff, a quote, numbers."""
     body = re.sub(r"\\+[nrt]", " ", block.partition("PRIVATE KEY")[2])
-    lines = [run for run in _RUN64.findall(body) if all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))]
+    lines = [run for run in _RUN64.findall(body) if all(kinds(run))]
     return sum(map(len, lines)) >= 60 and entropy("".join(lines)) > 3.5
+
+
+def putty(block: str) -> bool:
+    """The private lines of a PuTTY key."""
+    return any(all(kinds(run)) for run in _RUN64.findall(re.sub(r"\\+[nrt]", " ", block)))
+
+
+def jwk(member: str) -> bool:
+    """The private number of a JSON Web Key; the outline of an SVG stands under the same name."""
+    value = re.split(r"[\"\\]", member)[-1]
+    return mixed(value) and len(set(value) - set("MmLlHhVvCcSsQqTtAaZz0123456789-")) > 8
 
 
 def drawn(token: str) -> bool:
@@ -130,6 +103,12 @@ def drawn(token: str) -> bool:
 def whole(token: str) -> bool:
     """The token without its first four characters is no made-up one."""
     return not placeholder(token[4:]) and entropy(token[4:]) > 2.8
+
+
+def tail(token: str) -> bool:
+    """The last value, after a name or a place, is no made-up one."""
+    value = re.split(r"[\s\"'=:\\,>]", token.rstrip("="))[-1]
+    return not placeholder(value) and entropy(value) > 2.8
 
 
 def _decoded(part: str) -> dict[str, object] | None:

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.corpus.kit import ALNUM, Draw, Request, as_json, get
 
@@ -67,7 +68,7 @@ def _llm(d: Draw) -> Iterator[Request]:
         ]
         result = {"type": "tool_result", "tool_use_id": "toolu_01" + d.alnum(22), "content": text}
         messages = [{"role": "assistant", "content": blocks}, {"role": "user", "content": [result]}]
-        user = f"user_{d.hex(64)}_account__session_{_uuid(d)}"
+        user = f"user_{d.hex(64)}_account__session_{d.uuid()}"
         yield as_json(
             f"messages, {name}",
             {"model": "m-4", "messages": messages, "metadata": {"user_id": user}},
@@ -75,13 +76,9 @@ def _llm(d: Draw) -> Iterator[Request]:
         )
         items = [{"type": "reasoning", "id": "rs_" + d.hex(48), "encrypted_content": "gAAAAAB" + d.web(500)}]
         call = {"type": "function_call", "call_id": "call_" + d.alnum(24), "arguments": json.dumps({"text": text})}
-        yield as_json(f"responses, {name}", {"input": [*items, call], "prompt_cache_key": _uuid(d)}, "/v1/responses")
+        yield as_json(f"responses, {name}", {"input": [*items, call], "prompt_cache_key": d.uuid()}, "/v1/responses")
     image = base64.b64encode(b"\x89PNG\r\n\x1a\n" + d.rng.randbytes(60000)).decode()
     yield as_json("an image", {"messages": [{"content": [{"source": {"type": "base64", "data": image}}]}]})
-
-
-def _uuid(d: Draw) -> str:
-    return "-".join(d.hex(n) for n in (8, 4, 4, 4, 12))
 
 
 def _registries(d: Draw) -> Iterator[Request]:
@@ -129,12 +126,20 @@ def _urls(d: Draw) -> Iterator[Request]:
         )
         yield get(
             "release",
-            f"/r/{i}?sp=r&sv=2018-11-09&skoid={_uuid(d)}&sig={d.alnum(43)}%3D&jwt={_session(d)}&response-content-type=x",
+            f"/r/{i}?sp=r&sv=2018-11-09&skoid={d.uuid()}&sig={d.alnum(43)}%3D&jwt={_session(d)}&response-content-type=x",
         )
+        session = "IQo" + "Jb3JpZ2luX2VjE" + quote(base64.b64encode(d.rng.randbytes(300)).decode(), safe="")
+        yield get(
+            "s3, session",
+            f"/b/o{i}?X-Amz-Security-Token={session}&X-Amz-Credential={key}%2F{day}%2Fs3&X-Amz-Signature={signature}",
+        )
+        yield get("codeload", f"/a/b/legacy.tar.gz/refs/heads/main?token={key}{key[4:13]}")
+        form = f"utf8=1&authenticity_token={quote(base64.b64encode(d.rng.randbytes(64)).decode(), safe='')}&commit=Save"
+        yield Request("rails form", "/s", (("content-type", "application/x-www-form-urlencoded"),), form.encode())
         challenge = base64.urlsafe_b64encode(hashlib.sha256(d.alnum(9).encode()).digest()).decode().rstrip("=")
         yield get(
             "oauth",
-            f"/authorize?client_id={_uuid(d)}&state={d.web(43)}&code_challenge={challenge}&nonce={d.web(32)}&scope=a+b",
+            f"/authorize?client_id={d.uuid()}&state={d.web(43)}&code_challenge={challenge}&nonce={d.web(32)}&scope=a+b",
         )
         form = f"grant_type=authorization_code&code={d.web(60)}&code_verifier={d.web(64)}&client_id={d.hex(20)}&redirect_uri=http%3A%2F%2F127.0.0.1%3A1455"  # noqa: E501
         yield Request("oauth form", "/token", (("content-type", "application/x-www-form-urlencoded"),), form.encode())
@@ -163,7 +168,7 @@ def _git(d: Draw) -> Iterator[Request]:
 def _other(d: Draw) -> Iterator[Request]:
     for i in range(20):
         rows = [
-            {"id": _uuid(d), "sha": d.hex(40), "node_id": base64.b64encode(f"10:Issue{i}".encode()).decode()}
+            {"id": d.uuid(), "sha": d.hex(40), "node_id": base64.b64encode(f"10:Issue{i}".encode()).decode()}
             for _ in range(20)
         ]
         yield as_json("rows", {"rows": rows, "next": base64.b64encode(d.rng.randbytes(40)).decode()})
@@ -174,7 +179,7 @@ def _other(d: Draw) -> Iterator[Request]:
         events = [
             {
                 "event": "tool_use",
-                "session_id": _uuid(d),
+                "session_id": d.uuid(),
                 "device": d.hex(64),
                 "ts": 1767225600000 + i,
                 "model": "m-4-20260101",

@@ -47,6 +47,9 @@ class Draw:
     def hex(self, length: int) -> str:
         return self.text("0123456789abcdef", length)
 
+    def uuid(self) -> str:
+        return "-".join(self.hex(n) for n in (8, 4, 4, 4, 12))
+
 
 def as_json(label: str, document: Any, path: str = "/v1/messages", **more: Any) -> Request:
     headers = (("content-type", "application/json"), ("user-agent", "agent/1.0"))

@@ -35,6 +35,81 @@ def _pem(draw: Draw, kind: str) -> str:
     return f"-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----"
 
 
+def _prefixed(d: Draw) -> dict[str, str]:
+    """Those that their beginning tells."""
+    up = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    return {
+        "aws session": "IQo" + "Jb3JpZ2luX2VjE" + d.alnum(200),
+        "bedrock": "ABS" + "KQmVkcm9ja0FQSUtleS" + d.alnum(90),
+        "alibaba": "LT" + "AI5t" + d.alnum(18),
+        "hubspot": "pat" + "-na1-" + d.uuid(),
+        "brevo": "xkey" + "sib-" + d.hex(64) + "-" + d.alnum(16),
+        "resend": "r" + "e_" + d.alnum(8) + "_" + d.alnum(24),
+        "netlify": "nf" + "p_" + d.alnum(36),
+        "circleci": "CCI" + "PAT_" + d.alnum(22) + "_" + d.hex(40),
+        "buildkite": "bk" + "ua_" + d.hex(40),
+        "sonar": "sq" + "p_" + d.hex(40),
+        "sourcegraph": "sg" + "p_" + d.hex(16) + "_" + d.hex(40),
+        "dynatrace": "dt0" + "c01." + d.text(up, 24) + "." + d.text(up, 64),
+        "contentful": "CF" + "PAT-" + d.web(43),
+        "typeform": "tf" + "p_" + d.web(59),
+        "artifactory": "AK" + "Cp8" + d.alnum(68),
+        "shippo": "shippo" + "_live_" + d.hex(40),
+        "easypost": "EZ" + "AK" + d.alnum(54),
+        "flutterwave": "FLW" + "SECK-" + d.hex(32) + "-X",
+        "stripe test": "sk" + "_test_51" + d.alnum(97),
+        "slack refresh": "xox" + "e-1-" + d.alnum(146),
+        "slack rotated": "xox" + "e.xox" + "p-1-" + d.alnum(166),
+        "slack workflow": "https://hooks.slack."
+        + "com/workflows/T"
+        + d.text(up, 10)
+        + "/A"
+        + d.text(up, 10)
+        + "/"
+        + d.text("123456789", 18)
+        + "/"
+        + d.alnum(24),
+        "vercel new": "vc" + "p_" + d.alnum(56),
+        "vault batch": "hv" + "b.AAAAAQ" + d.web(140),
+        "svix": "whs" + "ec_" + base64.b64encode(d.rng.randbytes(24)).decode(),
+        "gitlab runner": "GR" + "1348941" + d.web(20),
+        "elevenlabs": "s" + "k_" + d.hex(48),
+        "nvidia": "nv" + "api-" + d.web(64),
+        "langsmith": "lsv" + "2_pt_" + d.hex(32) + "_" + d.hex(10),
+        "pinecone": "pc" + "sk_" + d.alnum(6) + "_" + d.alnum(60),
+        "tavily": "tv" + "ly-" + d.alnum(32),
+        "cerebras": "cs" + "k-" + d.text("abcdefghijklmnopqrstuvwxyz0123456789", 48),
+        "mapbox": "s" + "k.eyJ1IjoiYWNtZSIsImEiOiJj" + d.alnum(34) + "." + d.web(22),
+        "teams hook": "https://acme.webhook.office"
+        + f".com/webhookb2/{d.uuid()}@{d.uuid()}/IncomingWebhook/{d.hex(32)}/x",
+    }
+
+
+def _named(d: Draw) -> dict[str, str]:
+    """Those that only the name beside them tells."""
+    key32 = base64.b64encode(d.rng.randbytes(32)).decode()
+    login = base64.b64encode(f"bot:{d.alnum(18)}".encode()).decode()
+    return {
+        "azure signed url": "https://stor7.blob.core.windows.net/c/b?sv=2022-11-02&sp=rw&sig=" + quote(key32, safe=""),
+        "azure service bus": "Endpoint=sb://n7.servicebus.windows.net/;Shared" + "AccessKey=" + key32,
+        "azure storage env": "AZURE_STORAGE" + "_KEY=" + base64.b64encode(d.rng.randbytes(64)).decode(),
+        "heroku": "HEROKU_API" + "_KEY=" + d.uuid(),
+        "twilio secret": "TWILIO_AUTH" + "_TOKEN=" + d.hex(32),
+        "docker login": json.dumps({"auths": {"https://index.docker.io/v1/": {"auth": login}}}),
+        "npmrc": "_auth" + "=" + login,
+        "netrc": "machine api.acme.io login bot pass" + "word " + d.alnum(24),
+        "wireguard": "[Interface]\nPrivate" + "Key = " + key32,
+        "jwk": json.dumps({"kty": "EC", "crv": "P-256", "d": d.web(43)}),
+        "bearer": "curl -H 'Author" + f"ization: Bearer {d.alnum(40)}' https://api.acme.io",
+        "basic": "> Author" + "ization: Basic " + login,
+        "some key": "ACME_API" + "_KEY=" + d.alnum(40),
+        "flask": "app.config['SECRET" + f"_KEY'] = '{d.hex(48)}'",
+        "jdbc": "jdbc:postgresql://db:5432/m?user=app&pass" + "word=" + d.alnum(24),
+        "mongo": "mongodb+srv://bot:" + d.alnum(18) + "@cl0.ab1cd.mongodb.net/",
+        "short password": "DB_PASS" + "WORD=" + d.alnum(16),
+    }
+
+
 def tokens() -> dict[str, str]:
     d = Draw()
     found = {f"github {kind}": _summed(d, "gh" + kind) for kind in "pousr"}
@@ -88,6 +163,7 @@ def tokens() -> dict[str, str]:
         "url password": "https://deploy:" + d.alnum(20) + "@git.internal/a.git",
         "password": 'password: "' + d.alnum(28) + '"',
     }
+    found |= _prefixed(d) | _named(d)
     found |= {kind: _pem(d, f"{kind}PRIVATE " + "KEY") for kind in ("", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED ")}
     return found
 
