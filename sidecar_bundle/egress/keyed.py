@@ -7,7 +7,7 @@ from enum import Enum
 from functools import lru_cache
 from urllib.parse import unquote
 
-from sidecar_bundle.dlp.validators import mixed, placeholder, strong
+from sidecar_bundle.dlp.drawn import mixed, placeholder, strong
 from sidecar_bundle.shared.weak import weak, wordlike
 
 # How deep a field stands: at the top of what was sent, in objects below it, or in a list or deeper still.
