@@ -8,6 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from backends.deciding import Decision as Decision
+from backends.deciding import Preview as Preview
+from backends.deciding import Waiting as Waiting
 from backends.launchplan import EnvVar as EnvVar
 from backends.launchplan import GeneratedFile as GeneratedFile
 from backends.launchplan import Identity as Identity
@@ -18,7 +21,6 @@ from backends.launchplan import Token as Token
 from backends.launchplan import Values as Values
 from backends.launchplan import WorkspaceMode as WorkspaceMode
 from sidecar_bundle.shared.config import BundleConfig
-from sidecar_bundle.shared.proposal import Proposal
 
 SCHEMA = 1
 
@@ -33,6 +35,7 @@ class Capability(Enum):
     BIND_WORKSPACE = "bind-workspace"
     SIGNAL_DAEMON = "signal-daemon"
     REBUILD = "rebuild"
+    WATCH = "watch"
 
 
 class BackendError(Exception):
@@ -114,13 +117,19 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something dead that this user's bottles left behind. `ident` tells the backend what to remove."""
+    """Something dead that this user's bottles left behind. `ident` tells the backend what to remove.
+
+    `left` says why it stays: it is somebody else's or, without an `ident`, nobody can tell now what there is.
+    """
 
     backend: str
-    kind: Literal["process", "socket", "mount", "folder", "cgroup", "uid", "container", "network", "volume", "machine"]
+    kind: Literal[
+        "process", "socket", "mount", "folder", "cgroup", "uid", "container", "network", "volume", "image", "machine"
+    ]
     ident: str
     slug: str
     detail: str = ""
+    left: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,55 +179,6 @@ class Changes:
     compared: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A proposal that waits for the operator, of the bottle `slug`; `error` says why its last apply failed."""
-
-    slug: str
-    proposal: Proposal
-    error: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What tells it from all others."""
-        return self.slug, self.proposal.id
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a decision or an edit would change: `diff` is its effect ("": none), `refused` why it cannot be done.
-
-    `seen` stands for everything that was compared: a decision that carries it is refused once any of that changed.
-    `text` is what can be edited, `note` a word on the effect, `file` the manifest that would be written. `waiting` is
-    the proposal as it was read for this: what is shown of it must be this one, or another is decided than was seen.
-    """
-
-    diff: str = ""
-    seen: str = ""
-    refused: str = ""
-    text: str = ""
-    note: str = ""
-    file: str = ""
-    waiting: Waiting | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The operator's answer to a proposal. `text` is the request as they changed it, `seen` what they looked at.
-
-    `manifest` is `seen` of the manifest's own preview, for an approval that is to last.
-    """
-
-    slug: str
-    id: str
-    action: Literal["approve", "reject"]
-    seen: str = ""
-    text: str = ""
-    reason: str = ""
-    answer: str = ""
-    manifest: str = ""
-
-
 class Backend(Protocol):
     """One way to realise bottles. Methods may block for seconds; none prints, none raises but `BackendError`.
 
@@ -241,6 +201,10 @@ class Backend(Protocol):
 
     def enumerate(self) -> tuple[tuple[Agent, ...], tuple[Fault, ...]]: ...
 
+    def watch(self, seconds: float) -> bool:
+        """Blocks until one of its bottles started or ended, or so long; whether one did (`Capability.WATCH`)."""
+        ...
+
     def stop(self, slug: str) -> None: ...
 
     def signal(self, slug: str, daemon: str, sig: int) -> None: ...
@@ -253,7 +217,13 @@ class Backend(Protocol):
 
     def copy_in(self, slug: str, files: Sequence[GeneratedFile]) -> None: ...
 
-    def leftovers(self) -> tuple[Leftover, ...]: ...
+    def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
+        """What dead bottles left; with `images` also those that were built for bottles and that nothing uses."""
+        ...
+
+    def foreign(self) -> tuple[Leftover, ...]:
+        """What is seen of bottles that are somebody else's, dead or alive: each with `left`, and never touched."""
+        ...
 
     def sweep(self, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]: ...
 

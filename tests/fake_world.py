@@ -161,6 +161,10 @@ class FakeWorld:
         self._called("enumerate")
         return tuple(self.live), self.faults
 
+    def watch(self, backend: str, seconds: float) -> bool:
+        self._called("watch", backend)
+        return False
+
     def stop(self, slug: str, *, drop_changes: bool) -> str:
         self._called("stop", slug, drop_changes)
         self.live = [a for a in self.live if a.slug != slug]

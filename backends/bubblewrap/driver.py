@@ -224,7 +224,15 @@ class BubblewrapBackend:
         if done.status:
             raise BackendError(f"cannot copy into bottle {slug}: {done.last_line}")
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def watch(self, seconds: float) -> bool:
+        """There are no events: a poll is cheap."""
+        return False
+
+    def foreign(self) -> tuple[Leftover, ...]:
+        """Other state folders are not looked into."""
+        return ()
+
+    def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
         """What dead bottles of this user left in this state folder, and stale claims of the machine's."""
         return remains.find(self.root)
 

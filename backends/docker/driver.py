@@ -28,7 +28,7 @@ from backends.api import (
     Values,
     WorkspaceMode,
 )
-from backends.docker import build, engine, launch, made, proof, rebuild, remains, rows, spec
+from backends.docker import build, engine, events, launch, made, proof, rebuild, remains, rows, spec
 from backends.folders import protected
 from backends.process import Runner
 from sidecar_bundle.shared import layout
@@ -48,11 +48,12 @@ class DockerBackend:
         self.runner = runner or Runner()
         self.launcher = launch.Launcher(paths, self.root, self.runner)
         self.rebuilder = rebuild.Rebuilder(paths, self.root, self.launcher.builder)
+        self._seen = ""  # the last event that `watch` told
 
     def capabilities(self) -> frozenset[Capability]:
         """What it can do."""
         can = {Capability.ATTACH, Capability.EXEC, Capability.BIND_WORKSPACE, Capability.SIGNAL_DAEMON}
-        return frozenset(can | {Capability.REBUILD})
+        return frozenset(can | {Capability.REBUILD, Capability.WATCH})
 
     def available(self) -> Check:
         """Whether an engine answers, and the CLI that attaching needs is there."""
@@ -120,6 +121,11 @@ class DockerBackend:
             return (), (Fault(self.name, error.message, error.hint),)
         return tuple(rows.describe(run, bottle, states.get(bottle.slug, {})) for run, bottle in runs), ()
 
+    def watch(self, seconds: float) -> bool:
+        """The engine's events of this state folder's containers; none of them is missed from one call to the next."""
+        moved, self._seen = events.wait(self.root, self._seen, seconds)
+        return moved
+
     def stop(self, slug: str) -> None:
         """Removes containers, networks and folder."""
         self._find(slug)
@@ -157,9 +163,14 @@ class DockerBackend:
         with engine.engine(f"copying into {slug}") as api:
             engine.copy(api, spec.Names.of(slug).agent, files, uid=bottle.agent_uid)
 
-    def leftovers(self) -> tuple[Leftover, ...]:
-        """What dead bottles and rebuilds of this state folder left: containers, networks, folders."""
-        return (*remains.find(self.root), *rebuild.unfinished(self.root))
+    def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
+        """What dead bottles and rebuilds of this state folder left on the engine and as folders; and unused images."""
+        found = (*remains.find(self.root), *rebuild.unfinished(self.root))
+        return (*found, *(remains.images() if images else ()))
+
+    def foreign(self) -> tuple[Leftover, ...]:
+        """Of other users, state folders and hosts, on this engine."""
+        return remains.foreign(self.root)
 
     def sweep(self, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
         """Removes them; each that stays is a fault."""

@@ -14,7 +14,7 @@ from typing import Any
 from agent_image.providers import HOME, WORKSPACE, Provider
 from backends import bundle, programs, provision, uids
 from backends.alive import Proc, mark
-from backends.api import BackendError, HostPaths, LaunchPlan, Progress, Values, WorkspaceMode
+from backends.api import BackendError, GeneratedFile, HostPaths, LaunchPlan, Progress, Values, WorkspaceMode
 from backends.bundle_env import upstream_ca
 from backends.docker import build, context, engine, fence, images, made, proof, spec
 from backends.folders import give_tree, protected
@@ -81,7 +81,7 @@ class Launcher:
             workspace=shown,
             read_only=read_only,
         )
-        (run / "spec.json").write_text(json.dumps({"sidecars": sidecars, "agent": agent}, indent=1, default=str) + "\n")
+        (run / spec.SPEC).write_text(json.dumps({"sidecars": sidecars, "agent": agent}, indent=1, default=str) + "\n")
         create(api, agent, names.inner)
         api.start(names.agent)
         if plan.dockerfile:
@@ -113,6 +113,7 @@ class Launcher:
             claimed,
             plan.daemons,
             holder,
+            owner.boot,
         )
         proof.save(run, bottle)
         return bottle
@@ -189,7 +190,8 @@ class Launcher:
         made = engine.run(api, container, ["mkdir", "-p", WORKSPACE], user=f"{uid}:{uid}")
         if made.status:
             raise BackendError(f"cannot make {WORKSPACE}: {made.stderr.strip()}")
-        engine.copy(api, container, [*plan.files, *own, origin.shown], uid=uid, folders=skills)
+        more = [origin.shown, GeneratedFile(spec.LAUNCHED, "")]
+        engine.copy(api, container, [*plan.files, *own, *more], uid=uid, folders=skills)
 
     def _hold(self, run: Path, plan: LaunchPlan, container: str, uid: int, env: Mapping[str, str]) -> Proc:
         def command(argv: Sequence[str]) -> list[str]:
@@ -219,7 +221,7 @@ def enter(container: str, uid: int, *, tty: bool) -> list[str]:
 def usable(api: Any, container: str, user: str, provider: Provider) -> None:
     """Refuses an image that lacks what a bottle cannot do without."""
     path = provision.base_env(provider)["PATH"]
-    for name in ("sh", "tar", provider.command[0]):
+    for name in ("sh", "tar", "sleep", provider.command[0]):
         # The first is what the container itself needs: without it, it has ended.
         if not api.inspect_container(container)["State"]["Running"]:
             last = api.logs(container, tail=1).decode(errors="replace").strip() or "it ended at once"
@@ -234,6 +236,8 @@ def usable(api: Any, container: str, user: str, provider: Provider) -> None:
 def create(api: Any, wanted: Mapping[str, Any], network: str) -> None:
     """A container of our specification, not started."""
     host = api.create_host_config(**wanted["host"], network_mode=network)
+    labels = spec.composed(wanted, api.inspect_image(wanted["config"]["image"])["Id"])
     point = {network: api.create_endpoint_config(aliases=wanted["aliases"])}
     config = api.create_networking_config(point)
-    api.create_container(**wanted["config"], name=wanted["name"], host_config=host, networking_config=config)
+    wanted = {**wanted["config"], "labels": labels, "name": wanted["name"]}
+    api.create_container(**wanted, host_config=host, networking_config=config)

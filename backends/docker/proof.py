@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +34,22 @@ class Bottle:
     claimed: int
     daemons: tuple[str, ...]
     holder: Proc
+    boot: str = ""
+
+    def held(self) -> bool:
+        """Whether the holder of its terminal is proved alive."""
+        return self.boot == boot_id() and self.holder.alive()
 
 
 def owner(root: Path) -> Owner:
-    """Whose the bottles of the state folder `root` are."""
-    return Owner(hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16], os.getuid(), boot_id())
+    """Whose the bottles of the state folder `root` are: an engine may serve several hosts, with folders of one name."""
+    try:
+        host = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        host = ""
+    name = platform.node()
+    digest = hashlib.sha256(f"{host or name}\0{root.resolve()}".encode()).hexdigest()
+    return Owner(digest[:16], os.getuid(), boot_id(), name)
 
 
 def save(run: Path, bottle: Bottle) -> None:

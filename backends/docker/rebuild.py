@@ -15,7 +15,7 @@ from typing import Any
 
 from agent_image.providers import HOME, PROVIDERS
 from backends.alive import maker_alive, mark
-from backends.api import BackendError, Fault, HostPaths, Leftover, Progress
+from backends.api import BackendError, Fault, GeneratedFile, HostPaths, Leftover, Progress
 from backends.bundle_env import upstream_ca
 from backends.docker import engine, fence, launch, made, proof, spec
 from backends.docker.build import Builder
@@ -40,7 +40,7 @@ class Rebuilder:
         image = now.image(dockerfile, upstream_ca(self.paths.extra_ca), self.paths.home)
         self.builder.ensure(api, [image], progress)
         settle(api, run)
-        whole = json.loads((run / "spec.json").read_text())
+        whole = json.loads((run / spec.SPEC).read_text())
         names, user = spec.Names.of(bottle.slug), f"{bottle.agent_uid}:{bottle.agent_uid}"
         agent = whole["agent"] | {"config": whole["agent"]["config"] | {"image": image.tag}}
         _begin(run, {"spec": whole | {"agent": agent}, "made": asdict(now)})
@@ -53,6 +53,7 @@ class Rebuilder:
             sidecars = api.inspect_container(names.sidecars)
             address = sidecars["NetworkSettings"]["Networks"][names.inner]["IPAddress"]
             fence.close(api, bottle.slug, sidecars["Config"]["Image"], address, proof.owner(self.root), agent=fresh)
+            engine.copy(api, fresh, [GeneratedFile(spec.LAUNCHED, "")], uid=bottle.agent_uid)
             progress("moving the agent's files")
             _signal(api, names.agent, user, "STOP")
             _move(api, names.agent, fresh, user)
@@ -85,7 +86,7 @@ def settle(api: Any, run: Path) -> None:
         api.rename(_next(names), names.agent)
         with contextlib.suppress(OSError, ValueError):
             plan = json.loads((begun / _PLAN).read_text())
-            (run / "spec.json").write_text(json.dumps(plan["spec"], indent=1) + "\n")
+            (run / spec.SPEC).write_text(json.dumps(plan["spec"], indent=1) + "\n")
             made.save(run, made.Made(**plan["made"]))
     for path in (*begun.iterdir(), begun):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -11,15 +11,28 @@ from backends.api import Agent
 from backends.docker import proof
 from backends.holder import client
 
+_CLEAR = "x clears it away, and keeps what was changed"
+
+
+def _ended(what: str, state: str) -> str:
+    if not state:
+        return f"{what} was removed outside bot-bottle"
+    if state == "paused":
+        return f"{what} is paused (docker unpause)"
+    return f"{what} has ended: its engine was restarted, or it was stopped or killed outside bot-bottle"
+
 
 def describe(run: Path, bottle: proof.Bottle, states: Mapping[str, str]) -> Agent:
-    """The row; `states` are those of its containers by role."""
+    """The row; `states` are those of its containers by role, as the engine calls them."""
     agent = Agent(bottle.slug, bottle.agent, "docker", "running", bottle.started, bottle.daemons)
-    if states.get("agent") != "running":
-        return replace(agent, state="error", detail="its container has ended; x removes it")
-    if states.get("sidecars") != "running":
-        return replace(agent, state="error", detail="its sidecar bundle is gone: nothing gets out; x stops it")
+    if (state := states.get("agent", "")) != "running":
+        return replace(agent, state="error", detail=f"{_ended('its container', state)}; {_CLEAR}")
+    if (state := states.get("sidecars", "")) != "running":
+        return replace(agent, state="error", detail=f"nothing gets out: {_ended('its bundle', state)}; {_CLEAR}")
     agent = replace(agent, health=bundle.health(proof.control(run)))
+    if any(one.state == "unconfigured" for one in agent.health):
+        detail = f"nothing gets out: its bundle was restarted outside bot-bottle and has no rules; {_CLEAR}"
+        return replace(agent, state="error", detail=detail)
     if not bottle.holder.start:
         return agent
     try:

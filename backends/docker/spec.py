@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,8 @@ from sidecar_bundle.shared import layout
 
 PREFIX = "io.bot-bottle."
 SCHEMA = "1"
+COMPOSE = "com.docker.compose."
+COMPOSE_VERSION = "2.26.1"  # whose labels these are
 SIDECARS = "sidecars"  # the name by which the agent reaches its bundle
 # Where the bundle finds things in its container; the image's Dockerfile puts the first three there.
 PYTHON = "/opt/bundle/bin/python"
@@ -20,6 +24,19 @@ SUPERVISE_PYTHON = "/opt/supervise/bin/python"
 INIT = "/opt/app/sidecar_bundle/init/__main__.py"
 WHO = "bundle-passwd"
 STATE, ANSWERS, ROOTS = "/run/bundle", "/run/answers", "/run/roots.pem"
+SPEC = "spec.json"
+LAUNCHED = "/run/bot-bottle-launched"
+RESTARTED = "this container was started again by someone else, without its closed network: stop the bottle"
+# The fence goes with the container's network, so only the start that a launch makes may last: no other one finds its
+# file, which is in a tmpfs, and nothing runs in a container that waits for it. The engine writes /.dockerenv when it
+# makes a container.
+_STAY = f"""made=$(stat -c %Y /.dockerenv 2>/dev/null || date +%s)
+until [ -e {LAUNCHED} ]; do
+  [ $(($(date +%s) - made)) -lt 60 ] || {{ echo "{RESTARTED}" >&2; exit 1; }}
+  sleep 0.1
+done
+exec sleep infinity"""
+_ENTER = f'[ -e {LAUNCHED} ] || {{ echo "{RESTARTED}" >&2; exit 126; }}; cd "$0" && exec "$@"'
 BUNDLE_MEMORY = 2 << 30
 BUNDLE_PIDS = 512
 
@@ -43,25 +60,43 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a bottle is: the state folder it belongs to (a digest), the user, and the host's boot."""
+    """Whose a bottle is: the state folder it belongs to (a digest, with the host), the user, the host and its boot."""
 
     home: str
     uid: int
     boot: str
+    host: str = ""
 
 
-def labels(slug: str, owner: Owner, role: str, service: str = "") -> dict[str, str]:
-    """The labels of one part; `service` "" is a network. Compose tools list the bottle as a project."""
-    own = {"slug": slug, "home": owner.home, "uid": str(owner.uid), "boot": owner.boot, "role": role, "schema": SCHEMA}
-    out = {PREFIX + key: value for key, value in own.items()}
-    out["com.docker.compose.project"] = Names.of(slug).project
+def labels(
+    slug: str, owner: Owner, role: str, service: str = "", *, run: str = "", kind: str = "network"
+) -> dict[str, str]:
+    """The labels of one part; `service` "" is a network or, by `kind`, a volume. Compose tools list it as a project."""
+    own = {"slug": slug, "home": owner.home, "uid": str(owner.uid), "host": owner.host, "boot": owner.boot}
+    out = {PREFIX + key: value for key, value in {**own, "role": role, "schema": SCHEMA}.items()}
+    compose = {"project": Names.of(slug).project, "version": COMPOSE_VERSION}
     if service:
-        out["com.docker.compose.service"] = service
-        out["com.docker.compose.container-number"] = "1"
-        out["com.docker.compose.oneoff"] = "False"
+        compose |= {"service": service, "container-number": "1", "oneoff": "False"}
+        compose["depends_on"] = f"{SIDECARS}:service_started:false" if service == "agent" else ""
+        if run:
+            compose |= {"project.working_dir": run, "project.config_files": f"{run}/{SPEC}"}
     else:
-        out["com.docker.compose.network"] = role
-    return out
+        compose[kind] = role
+    return out | {COMPOSE + key: value for key, value in compose.items()}
+
+
+def composed(wanted: Mapping[str, Any], image: str) -> dict[str, str]:
+    """The labels of a container that is about to be made, with those that tell what of: `image` is the image's id."""
+    made = json.dumps({**wanted, "config": {**wanted["config"], "labels": {}}}, sort_keys=True, default=str)
+    digest = hashlib.sha256(made.encode()).hexdigest()
+    return {**wanted["config"]["labels"], COMPOSE + "config-hash": digest, COMPOSE + "image": image}
+
+
+def whose(tags: Mapping[str, str], me: Owner) -> str:
+    """In words, whose a bottle with these labels (without their prefix) is that is not of my state folder."""
+    if tags.get("host", "") != me.host:
+        return f"of user {tags.get('uid', '?')} on {tags.get('host') or 'another host'}"
+    return f"of user {tags.get('uid', '?')}" if tags.get("uid") != str(me.uid) else "of another state folder"
 
 
 def network(slug: str, owner: Owner, *, inner: bool) -> dict[str, Any]:
@@ -128,7 +163,7 @@ def bundle(slug: str, owner: Owner, image: str, *, run: str, uid: int, daemons: 
             "hostname": SIDECARS,
             "user": f"{uid}:{uid}",
             "environment": env,
-            "labels": labels(slug, owner, "sidecars", "sidecars"),
+            "labels": labels(slug, owner, "sidecars", SIDECARS, run=run),
         },
         "host": host,
         "aliases": [SIDECARS],
@@ -175,13 +210,13 @@ def agent(
         "config": {
             "image": image,
             # Whatever entry point its image has.
-            "entrypoint": ["sleep"],
-            "command": ["infinity"],
+            "entrypoint": ["sh", "-c", _STAY],
+            "command": [],
             "hostname": slug,
             "user": f"{uid}:{uid}",
             "working_dir": HOME,
             "environment": {},
-            "labels": labels(slug, owner, "agent", "agent"),
+            "labels": labels(slug, owner, "agent", "agent", run=run),
         },
         "host": host,
         "aliases": [],
@@ -208,11 +243,14 @@ def prober(slug: str, owner: Owner, image: str, command: Sequence[str]) -> dict[
 def exec_argv(
     docker: str, container: str, uid: int, names: Sequence[str], argv: Sequence[str], *, tty: bool, folder: str
 ) -> list[str]:
-    """`docker exec` that takes the values of the variables `names` from its own environment, never from its argv."""
-    out = [docker, "exec", "-i", *(["-t"] if tty else []), "-u", f"{uid}:{uid}", "-w", folder]
+    """`docker exec` that takes the values of the variables `names` from its own environment, never from its argv.
+
+    It runs nothing in a container that someone else started again.
+    """
+    out = [docker, "exec", "-i", *(["-t"] if tty else []), "-u", f"{uid}:{uid}"]
     for name in names:
         out += ["-e", name]
-    return [*out, container, *argv]
+    return [*out, container, "sh", "-c", _ENTER, folder, *argv]
 
 
 def containers(raw: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -143,7 +143,15 @@ class FakeBackend:
         """Below the folder that stands for the root."""
         self._write(self._find(slug), files)
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def watch(self, seconds: float) -> bool:
+        """There are no events."""
+        return False
+
+    def foreign(self) -> tuple[Leftover, ...]:
+        """Nobody else's are seen."""
+        return ()
+
+    def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
         """Folders whose holder is gone."""
         out = []
         for run in sorted(self.root.iterdir()) if self.root.is_dir() else ():

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from backends.api import BackendError, Check, HostPaths
 from backends.bubblewrap.limits import describe
 from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
-from botbottle_tui.cli.out import ask, check_line, dump, fail, say, tell
+from botbottle_tui.cli.out import ask, check_line, dump, fail, leave, say, tell
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 
@@ -100,17 +100,20 @@ def _state(paths: HostPaths) -> Check:
 def cleanup(args: argparse.Namespace) -> int:
     """Shows what dead bottles left behind and removes it after one yes."""
     host = Host(host_paths())
-    found = host.leftovers()
+    seen = host.leftovers(images=args.images)
+    found = tuple(one for one in seen if not one.left)
     if args.json:
-        dump({"schema": 1, "leftovers": [asdict(one) for one in found]})
+        dump({"schema": 1, "leftovers": [asdict(one) for one in seen]})
     else:
         for one in found:
             say(f"{one.backend}\t{one.kind}\t{one.slug or one.ident}\t{one.detail}")
-    if args.dry_run:
-        return 0
-    if not found:
-        tell("nothing to clean up")
-        return 0
+        leave(one for one in seen if one.left)
+    # Of what could not be looked at it is not known that nothing is left.
+    known = all(one.ident for one in seen)
+    if args.dry_run or not found:
+        if known and not found:
+            tell("nothing to clean up")
+        return 0 if known else 1
     if not args.yes:
         if not sys.stdin.isatty():
             fail("cleanup wants a yes", "--yes where there is no terminal, --dry-run to look only")
@@ -120,4 +123,4 @@ def cleanup(args: argparse.Namespace) -> int:
     faults = host.sweep(found)
     for fault in faults:
         fail(fault.message, fault.hint)
-    return 1 if faults else 0
+    return 1 if faults or not known else 0

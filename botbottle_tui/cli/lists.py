@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from backends.api import BackendError
-from botbottle_tui.cli.out import dump, fail, say
+from botbottle_tui.cli.out import dump, fail, leave, say
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
 from manifests.catalog import ManifestRoute
@@ -21,14 +21,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def active(host: Host, as_json: bool) -> int:
-    """Backend, slug, agent, services, tab-separated; faults go to stderr and make the status 1."""
+    """Backend, slug, agent, services, tab-separated; others' bottles and faults go to stderr."""
     agents, faults = host.enumerate()
     if as_json:
         rows = [{**asdict(a), "started": datetime.fromtimestamp(a.started, UTC).isoformat()} for a in agents]
-        dump({"schema": 1, "bottles": rows, "faults": [asdict(f) for f in faults]})
+        foreign = [asdict(one) for one in host.foreign()]
+        dump({"schema": 1, "bottles": rows, "foreign": foreign, "faults": [asdict(f) for f in faults]})
     else:
         for agent in (a for a in agents if a.state != "lost"):
             say("\t".join((agent.backend, agent.slug, agent.name, ",".join(agent.services))))
+        leave(host.foreign())
     for fault in faults:
         fail(f"{fault.source}: {fault.message}", fault.hint)
     return 1 if faults else 0

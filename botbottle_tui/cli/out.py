@@ -6,9 +6,10 @@ import getpass
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from backends.api import BackendError, Check
+from backends.api import BackendError, Check, Leftover
 from sidecar_bundle.shared.visible import visible
 
 
@@ -27,6 +28,13 @@ def tell(text: str) -> None:
 def fail(message: str, hint: str = "") -> None:
     """What failed and why, and what to do next."""
     tell(f"bottle-dash: {visible(message, keep='')}" + (f" ({visible(hint, keep='')})" if hint else ""))
+
+
+def leave(seen: Iterable[Leftover]) -> None:
+    """A note on each thing that is not touched, and why."""
+    for one in seen:
+        detail = f" ({one.detail})" if one.detail else ""
+        tell(visible(f"left alone: {one.backend} {one.kind} {one.slug or one.ident}{detail}: {one.left}", keep=""))
 
 
 def dump(value: Any) -> None:

@@ -117,6 +117,7 @@ def build(version: str) -> argparse.ArgumentParser:
     _backend(build)
     verb("init", "copy the example bottles and agents into ~/.bot-bottle")
     cleanup = verb("cleanup", "remove what dead bottles left behind, after one yes")
+    cleanup.add_argument("--images", action="store_true", help="also images of bottles that no container uses")
     cleanup.add_argument("--dry-run", action="store_true", help="only show it")
     cleanup.add_argument("--yes", action="store_true", help="do not ask")
     _json(cleanup)

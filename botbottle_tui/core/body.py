@@ -100,7 +100,7 @@ def head(model: Model, overlay: Overlay) -> tuple[Line, ...]:
             state = "exported" if changes.exported else "not exported"
             text = f"{files(len(changes.files))} changed, {state}" if changes.files else "nothing was changed"
             return tuple(wrapped((line(text, "bold"),), width(model)))
-        case Cleanup(leftovers=tuple() as found) if found:
+        case Cleanup(dead=tuple() as found) if found:
             return tuple(wrapped((line(f"y removes these {len(found)}, all dead:", "bold"),), width(model)))
         case Batch():
             return tuple(wrapped((batch_status(overlay),), width(model)))
@@ -139,7 +139,7 @@ def body(model: Model, overlay: Overlay) -> tuple[Line, ...]:
                 return (line("comparing the workspace…", "dim"),)
             return changes_lines(overlay.changes, columns)
         case Cleanup():
-            return tuple(wrapped(cleanup_lines(overlay.leftovers), columns))
+            return tuple(wrapped(cleanup_lines(overlay), columns))
         case Review():
             return tuple(wrapped(review_lines(model, overlay), columns, REVIEW_LABEL))
         case Lasting():
@@ -185,19 +185,27 @@ def changes_lines(changes: Changes, columns: int) -> tuple[Line, ...]:
     return tuple(wrapped(out, columns))
 
 
-def cleanup_lines(leftovers: tuple[Leftover, ...] | None) -> list[Line]:
-    if leftovers is None:
+def cleanup_lines(view: Cleanup) -> list[Line]:
+    if view.leftovers is None:
         return [line("looking for what dead bottles left behind…", "dim")]
-    if not leftovers:
-        return [line("Nothing is left behind.")]
-    return [
-        (("dim", f"{x.backend}: "), ("bold", f"{x.kind} "), ("", clean(x.ident)), ("dim", clean(f" {_of(x)}")))
-        for x in leftovers
-    ]
+    out = [_leftover(one) for one in view.dead] or [line("Nothing is left behind.")]
+    if left := [one for one in view.leftovers if one.left]:
+        out += [(), line("Left alone:", "bold"), *map(_leftover, left)]
+    return out
+
+
+def _leftover(one: Leftover) -> Line:
+    return (
+        ("dim", f"{one.backend}: "),
+        ("bold", f"{one.kind} "),
+        ("", clean(one.ident)),
+        ("dim", clean(f" {_of(one)}")),
+    )
 
 
 def _of(leftover: Leftover) -> str:
-    return " ".join(x for x in (f"of {leftover.slug}" if leftover.slug else "", leftover.detail) if x)
+    slug = f"of {leftover.slug}" if leftover.slug not in ("", leftover.ident) else ""
+    return " ".join(x for x in (slug, leftover.detail, leftover.left) if x)
 
 
 def hint(model: Model, columns: int) -> str:

@@ -58,6 +58,14 @@ class Enumerate(Plain):
 
 
 @dataclass(frozen=True, slots=True)
+class WatchBottles:
+    """Answers as soon as a bottle of this backend starts or ends, or after some seconds."""
+
+    backend: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReadActivity:
     slug: str
     limit: int
@@ -214,6 +222,7 @@ Effect = (
     | InitHome
     | Warm
     | Enumerate
+    | WatchBottles
     | ReadActivity
     | Suggest
     | Prepare
@@ -245,6 +254,7 @@ LABELS: dict[type[Effect], str] = {
     InitHome: "writing examples",
     Warm: "warming a bundle",
     Enumerate: "listing bottles",
+    WatchBottles: "watching bottles",
     ReadActivity: "reading activity",
     Suggest: "finding which agents can start",
     Prepare: "checking",

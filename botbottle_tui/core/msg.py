@@ -82,6 +82,14 @@ class Enumerated:
 
 
 @dataclass(frozen=True, slots=True)
+class BottlesWatched:
+    """`moved`: one started or ended, or whoever tells of it went away."""
+
+    seq: int
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ActivityRead:
     seq: int
     slug: str
@@ -252,6 +260,7 @@ Final = (
     | HomeInitialised
     | Warmed
     | Enumerated
+    | BottlesWatched
     | ActivityRead
     | Suggested
     | SpecPrepared

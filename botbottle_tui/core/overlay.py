@@ -90,11 +90,16 @@ class ChangesView:
 
 @dataclass(frozen=True, slots=True)
 class Cleanup:
-    """What a cleanup would remove; `leftovers` is None while request `seq` runs."""
+    """What a cleanup would remove, and what it leaves alone; `leftovers` is None while request `seq` runs."""
 
     seq: int
     leftovers: tuple[Leftover, ...] | None = None
     scroll: int = 0
+
+    @property
+    def dead(self) -> tuple[Leftover, ...]:
+        """What a yes removes."""
+        return tuple(one for one in self.leftovers or () if not one.left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def no_sweep(model: Model) -> str:
         return ""
     if view.leftovers is None:
         return "still looking for leftovers"
-    return "" if view.leftovers else "there is nothing to remove"
+    return "" if view.dead else "there is nothing to remove"
 
 
 def no_waiting(model: Model) -> str:

@@ -31,7 +31,7 @@ from backends.bubblewrap.limits import default_limits
 from backends.plan import make_plan, mint_slug
 from backends.process import Runner
 from botbottle_tui.host import catalog as manifest_files
-from botbottle_tui.host import files, live, preflight, workspace
+from botbottle_tui.host import cleanup, files, live, preflight, workspace
 from botbottle_tui.host.approvals import Approvals
 from botbottle_tui.host.outcome import Outcomes
 from botbottle_tui.host.proposals import Inbox
@@ -201,7 +201,7 @@ class Host:
     def stop(self, slug: str, *, drop_changes: bool) -> str:
         """Ends it and removes its state. Changes not brought out are kept as a patch unless told to drop them."""
         record = self.records.load(slug)
-        live = self._owner(slug) if record is None or self._is_live(slug) else None
+        live = self._owner(slug) if record is None or self.is_live(slug) else None
         kept = ""
         if live is not None:
             with self.records.working_on(slug):
@@ -237,38 +237,21 @@ class Host:
 
     # The rest
 
-    def leftovers(self) -> tuple[Leftover, ...]:
-        """Of every backend, and records whose bottle is gone."""
-        out = [one for backend in self.all_backends for one in backend.leftovers()]
-        agents, _ = self.enumerate()
-        for agent in agents:
-            if agent.state == "lost":
-                try:
-                    changes = self.outcomes.changes(agent.slug)
-                    open_work = len(changes.files) if not changes.exported else 0
-                    note = f"; {open_work} changed files are kept as a patch" if open_work else ""
-                except BackendError:
-                    note = "; its copy is kept"
-                out.append(Leftover("host", "folder", agent.slug, agent.slug, f"state of a bottle that is gone{note}"))
-        for slug in self.records.torn():
-            out.append(Leftover("host", "folder", slug, slug, "state of a launch that was cut off"))
-        return tuple(out)
+    def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
+        """Of every backend, and records whose bottle is gone; last, each with `left`, what is not ours or not known."""
+        return cleanup.find(self, images=images)
+
+    def foreign(self) -> tuple[Leftover, ...]:
+        """Bottles that are somebody else's."""
+        return tuple(one for backend in self.all_backends for one in backend.foreign())
 
     def sweep(self, leftovers: tuple[Leftover, ...]) -> tuple[Fault, ...]:
-        """Removes them; unexported changes become patches first."""
-        faults: list[Fault] = []
-        for backend in self.all_backends:
-            faults += backend.sweep([one for one in leftovers if one.backend == backend.name])
-        for one in leftovers:
-            if one.backend == "host" and not self._is_live(one.slug):
-                try:
-                    if self.records.load(one.slug) is None:
-                        self.records.remove(one.slug)
-                    else:
-                        self.stop(one.slug, drop_changes=False)
-                except BackendError as error:
-                    faults.append(Fault("host", error.message, error.hint))
-        return tuple(faults)
+        """Removes them but for those with `left`; unexported changes become patches first."""
+        return cleanup.sweep(self, leftovers)
+
+    def watch(self, backend: str, seconds: float) -> bool:
+        """As `Backend.watch`."""
+        return self.backend(backend).watch(seconds)
 
     def init_home(self) -> tuple[Path, ...]:
         """The example manifests."""
@@ -285,7 +268,8 @@ class Host:
         for backend in self.all_backends:
             backend.close()
 
-    def _is_live(self, slug: str) -> bool:
+    def is_live(self, slug: str) -> bool:
+        """Whether some backend runs it."""
         return any(a.slug == slug and a.state != "lost" for a in self.enumerate()[0])
 
     def _owner(self, slug: str) -> Backend:

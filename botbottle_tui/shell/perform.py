@@ -72,6 +72,8 @@ def _perform(effect: e.Effect, seams: Seams, post: Callable[[m.Msg], None]) -> m
         case e.Enumerate():
             agents, faults = world.enumerate()
             return m.Enumerated(seq, agents, faults)
+        case e.WatchBottles(backend=backend):
+            return m.BottlesWatched(seq, world.watch(backend, WATCH))
         case e.ReadActivity(slug=slug, limit=limit):
             return m.ActivityRead(seq, slug, world.activity(slug, limit))
         case e.Suggest(specs=specs):

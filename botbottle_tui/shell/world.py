@@ -73,6 +73,10 @@ class World(Protocol):
 
     def enumerate(self) -> tuple[tuple[Agent, ...], tuple[Fault, ...]]: ...
 
+    def watch(self, backend: str, seconds: float) -> bool:
+        """Blocks until a bottle of the backend started or ended, or so long; whether one did."""
+        ...
+
     def stop(self, slug: str, *, drop_changes: bool) -> str:
         """Stops a bottle; answers the path of the patch that kept its changes, or "" when there was none."""
         ...

@@ -7,7 +7,16 @@ from typing import Any
 import urwid
 
 from botbottle_tui.core.body import hint
-from botbottle_tui.core.effect import CheckPane, Enumerate, Launch, ReadActivity, Warm, WatchProposals, label
+from botbottle_tui.core.effect import (
+    CheckPane,
+    Enumerate,
+    Launch,
+    ReadActivity,
+    Warm,
+    WatchBottles,
+    WatchProposals,
+    label,
+)
 from botbottle_tui.core.model import SMALLEST, Model
 from botbottle_tui.core.styled import Line, line, wrapped
 from botbottle_tui.core.text import age
@@ -17,7 +26,8 @@ from botbottle_tui.view.proposals import proposals, wanted
 from botbottle_tui.view.rows import Rows, fixed
 
 WIDE = 120  # columns from which Activity stands beside the lists
-QUIET = (Enumerate, ReadActivity, CheckPane, Warm, Launch, WatchProposals)  # said elsewhere, or not worth a word
+# Said elsewhere, or not worth a word.
+QUIET = (Enumerate, ReadActivity, CheckPane, Warm, Launch, WatchBottles, WatchProposals)
 SLOW = 1.0
 MOST_STATUS = 4
 

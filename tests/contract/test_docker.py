@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backends.api import Values
+from backends.api import BackendError, Values
 from backends.docker import engine, fence, spec
 from backends.docker.driver import DockerBackend
 from tests.conftest import need
 from tests.contract.conftest import paths
 from tests.contract.plans import plan
-from tests.contract.test_contract import quiet
+from tests.contract.test_contract import quiet, until
 
 # An unprivileged process that calls an address on-link sends to it past every route.
 ON_LINK = """
@@ -124,3 +128,73 @@ def test_a_name_that_is_not_the_bundles_is_refused_at_once(docker: DockerBackend
     asked += "try: print(socket.getaddrinfo('unknown.example', 443))\nexcept OSError: print(time.monotonic() - t < 1)\n"
     done = docker.exec(slug, f"python3 - <<'END'\n{asked}END\n")
     assert done.stdout == "True\n", done
+
+
+def docker_cli(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_container_that_someone_else_starts_again_runs_nothing(
+    docker: DockerBackend, closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fence is gone with its network. Without the layer, the control, the agent would run on and send."""
+    if not closed:
+        monkeypatch.setattr(spec, "_STAY", "exec sleep infinity")
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    name, addresses = spec.Names.of(slug).agent, host_addresses(slug)
+    docker_cli("restart", "-t", "0", name)
+    with listener() as sock:
+        script = ON_LINK.replace("PORT", str(sock.getsockname()[1]))
+        if not closed:
+            # What the guard of `exec_argv` keeps from being run.
+            docker_cli("exec", "-w", "/", name, "python3", "-c", script, *addresses)
+            assert sock.recv(16) == b"out"
+            return
+        done = docker.exec(slug, f"python3 - {' '.join(addresses)} <<'END'\n{script}\nEND\n")
+        assert done.status == 126 and spec.RESTARTED in done.stderr, done
+        with pytest.raises(TimeoutError):
+            sock.recv(16)
+    # Later than a launch can take, as for most bottles, it ends at once.
+    monkeypatch.setattr(spec, "_STAY", spec._STAY.replace("-lt 60", "-lt 4"))
+    other = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    name = spec.Names.of(other).agent
+    time.sleep(4)
+    for words in (("restart", "-t", "0"), ("start",)):
+        docker_cli(*words, name)
+        until(lambda: docker_cli("inspect", "-f", "{{.State.Running}}", name) == "false\n")
+        assert spec.RESTARTED in subprocess.run(["docker", "logs", name], capture_output=True, text=True).stderr
+    row = next(a for a in docker.enumerate()[0] if a.slug == other)
+    assert row.state == "error" and "outside bot-bottle" in row.detail
+
+
+def test_the_engine_tells_what_happens_at_once(docker: DockerBackend) -> None:
+    assert not docker.watch(0.2)
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    docker.watch(1)
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(docker.watch, 20)
+        time.sleep(0.3)
+        assert not told.done()
+        docker_cli("kill", spec.Names.of(slug).agent)
+        assert told.result(5) and time.monotonic() - began < 3
+    row = docker.enumerate()[0][0]
+    assert row.state == "error" and "killed outside bot-bottle" in row.detail
+    docker_cli("rm", "-f", spec.Names.of(slug).agent, spec.Names.of(slug).sidecars)
+    assert docker.watch(20), "what happened between two watches is told"
+    assert "was removed outside bot-bottle" in docker.enumerate()[0][0].detail
+    assert [one.slug for one in docker.leftovers()] == [slug]
+
+
+def test_another_state_folders_bottle_is_foreign_and_stays(docker: DockerBackend, tmp_path: Path) -> None:
+    slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
+    other = DockerBackend(paths(tmp_path / "other"))
+    seen = [one for one in other.foreign() if one.slug == slug]
+    assert [(one.kind, one.detail, one.left) for one in seen] == [("container", "running", "of another state folder")]
+    assert not [one for one in docker.foreign() if one.slug == slug]
+    assert other.leftovers() == () and other.enumerate() == ((), ())
+    assert other.sweep([replace(seen[0], left="")]) == ()
+    with pytest.raises(BackendError, match="no live bottle"):
+        other.stop(slug)
+    assert [a.state for a in docker.enumerate()[0]] == ["running"]

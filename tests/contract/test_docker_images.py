@@ -188,7 +188,7 @@ def test_a_failed_rebuild_leaves_the_bottle_as_it_was(docker: DockerBackend) -> 
     for step, says in (
         ("echo why >&2; exit 3", "failed at step 4/5: why"),
         ("rm /bin/tar", "the image has no tar"),
-        ("rm /bin/sleep", "the image does not run: .*sleep"),
+        ("rm /bin/sleep", "the image has no sleep"),
     ):
         with pytest.raises(BackendError, match=says):
             docker.rebuild(slug, f"{ON}RUN {step}\n", quiet)

@@ -57,6 +57,8 @@ def answered(model: Model, msg: m.Final) -> Step:
             return home.initialised(model, paths)
         case m.Enumerated():
             return agents.enumerated(model, msg)
+        case m.BottlesWatched(_, moved):
+            return agents.watched(model, moved)
         case m.ActivityRead():
             return agents.activity_read(model, msg), ()
         case m.SpecPrepared():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.api import Agent, Changes, Fault
+from backends.api import Agent, Capability, Changes, Fault
 from botbottle_tui.core.effect import (
     CheckPane,
     ClosePane,
@@ -16,6 +16,7 @@ from botbottle_tui.core.effect import (
     ReadActivity,
     Stop,
     Supply,
+    WatchBottles,
     WatchProposals,
 )
 from botbottle_tui.core.health import news, wants_credentials
@@ -37,12 +38,20 @@ def ticked(model: Model) -> Step:
         effects.append(ReadActivity(agent.slug, ACTIVITY_LINES))
     if not waiting_for(model, WatchProposals):
         effects.append(WatchProposals(model.mark))
+    effects += [WatchBottles(name) for name in _to_watch(model)]
     if model.ticks % 2 == 0:
         if not waiting_for(model, Enumerate):
             effects.append(Enumerate())
         if model.options.tmux and not waiting_for(model, CheckPane, OpenPane, ClosePane):
             effects.append(CheckPane())
     return asked(model, *effects)
+
+
+def _to_watch(model: Model) -> list[str]:
+    """Backends that tell of events, have a bottle, and are not watched just now."""
+    used = {a.backend for a in model.agents or ()}
+    used -= {f.effect.backend for f in model.in_flight if isinstance(f.effect, WatchBottles)}
+    return [b.name for b in model.backends or () if Capability.WATCH in b.capabilities and b.name in used]
 
 
 def enumerated(model: Model, msg: Enumerated) -> Step:
@@ -69,6 +78,11 @@ def enumerated(model: Model, msg: Enumerated) -> Step:
     return asked(reselect(model, replace(after, supplied=supplied)), *wanting)
 
 
+def watched(model: Model, moved: bool) -> Step:
+    """A bottle started or ended: the rows at once, and not at the next poll."""
+    return asked(model, Enumerate()) if moved else (model, ())
+
+
 def faulty(model: Model, faults: tuple[Fault, ...]) -> Model:
     """What went wrong with a poll: said when it is new, and when it is over."""
     if faults == model.faults:
@@ -79,7 +93,9 @@ def faulty(model: Model, faults: tuple[Fault, ...]) -> Model:
             text = f"{fault.source}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
             after = say(note(after, text, error=True), text, error=True)
     gone = {f.source for f in model.faults} - {f.source for f in faults}
-    for source in sorted(gone):
+    # A backend without bottles was not asked, so nobody knows.
+    silent = {b.name for b in model.backends or ()} - {a.backend for a in model.agents or ()}
+    for source in sorted(gone - silent):
         after = note(after, f"{source}: answers again")
     return after
 

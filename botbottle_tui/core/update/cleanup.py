@@ -30,10 +30,10 @@ def found(model: Model, msg: LeftoversFound) -> Model:
 def sweep(model: Model) -> Step:
     """Exactly what was shown is removed."""
     view = model.overlays[-1]
-    if not isinstance(view, Cleanup) or view.leftovers is None:
+    if not isinstance(view, Cleanup) or not view.dead:
         return model, ()
-    text = f"removing {len(view.leftovers)} leftovers"
-    return asked(say(pop(model), text), Sweep(view.leftovers))
+    text = f"removing {len(view.dead)} leftovers"
+    return asked(say(pop(model), text), Sweep(view.dead))
 
 
 def swept(model: Model, faults: tuple[Fault, ...]) -> Step:

@@ -113,7 +113,7 @@ def failed(model: Model, msg: Failed) -> Step:
         case e.Supply(slug=slug):
             text = f"{slug} needs credentials: {msg.message}" + (f" ({msg.hint})" if msg.hint else "")
             return say(note(model, text, error=True), text, error=True), ()
-        case e.Warm() | e.Quit():
+        case e.Warm() | e.Quit() | e.WatchBottles():
             return model, ()
         case _:
             assert_never(effect)

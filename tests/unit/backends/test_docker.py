@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_values_are_never_on_an_argv() -> None:
         check=True,
     )
     args, told = done.stdout.splitlines()
-    assert "hush" not in args and "'-e', 'SECRET'" in args and args.endswith("'box', 'bash', '-l']")
+    assert "hush" not in args and "'-e', 'SECRET'" in args and args.endswith("'/w', 'bash', '-l']")
     assert told == "hush unix:///s"
 
 
@@ -81,6 +82,14 @@ def test_listing() -> None:
     # A rebuild's second container, which is not started yet, makes no dead bottle of a live one.
     for listed in (raw, [row("a-1", "agent", "created"), *raw], [*raw, row("a-1", "agent", "created")]):
         assert spec.containers(listed) == {"a-1": {"agent": "running", "sidecars": "exited"}}
+
+
+def test_what_is_of_somebody_else_is_told_from_ours() -> None:
+    me = replace(OWNER, host="here")
+    tags = {"home": "f" * 16, "uid": "1000", "host": "here"}
+    assert spec.whose(tags, me) == "of another state folder"
+    assert spec.whose({**tags, "uid": "1001"}, me) == "of user 1001"
+    assert spec.whose({**tags, "host": "there"}, me) == "of user 1000 on there"
 
 
 def test_no_bottle_no_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from backends.api import Agent, Fault, LaunchSpec
+from backends.api import Agent, Capability, Fault, LaunchSpec
 from botbottle_tui.core import effect as e
 from botbottle_tui.core import msg as m
 from botbottle_tui.core.model import DashOptions, InFlight, Launching, Model, Toast
@@ -44,6 +44,21 @@ def test_an_answer_ends_the_wait() -> None:
     before = model(seq=4, in_flight=(InFlight(e.Enumerate(4), NOW),))
     after, effects = update(before, m.Enumerated(4, (B, A), ()))
     assert (after, effects) == (replace(before, fence=4, in_flight=()), ())
+
+
+WATCHES = replace(BUBBLEWRAP, name="docker", capabilities=frozenset({Capability.WATCH}))
+
+
+def test_a_backend_that_tells_of_events_is_watched_while_it_has_a_bottle() -> None:
+    idle = model(backends=(BUBBLEWRAP, WATCHES), in_flight=(WATCHING,), ticks=1)
+    assert not [x for x in update(idle, m.Ticked(NOW))[1] if isinstance(x, e.WatchBottles)]
+    used = replace(idle, agents=(A, replace(B, backend="docker")))
+    after, effects = update(used, m.Ticked(NOW))
+    (asked,) = [x for x in effects if isinstance(x, e.WatchBottles)]
+    assert asked.backend == "docker"
+    assert not [x for x in update(after, m.Ticked(NOW))[1] if isinstance(x, e.WatchBottles)], "one at a time"
+    assert update(after, m.BottlesWatched(asked.seq, False))[1] == ()
+    assert [type(x) for x in update(after, m.BottlesWatched(asked.seq, True))[1]] == [e.Enumerate]
 
 
 def test_a_stale_enumeration_is_dropped() -> None:
@@ -119,7 +134,7 @@ def test_secrets_are_in_no_repr() -> None:
 @pytest.mark.parametrize("kind", e.LABELS)
 def test_every_effect_that_fails_is_told_or_quiet_but_no_longer_waited_for(kind: type[e.Effect]) -> None:
     given = {"cwd": CWD, "slug": "a-1", "limit": 1, "specs": (), "spec": SPEC, "plan": PLAN, "leftovers": ()}
-    given |= {"targets": (), "id": "i", "text": "", "decisions": (), "what": "routes", "seen": ""}
+    given |= {"backend": "docker", "targets": (), "id": "i", "text": "", "decisions": (), "what": "routes", "seen": ""}
     effect = kind(**{f.name: given[f.name] for f in fields(kind) if f.name in given}, seq=3)  # type: ignore[arg-type]
     after, effects = update(model(seq=3, in_flight=(InFlight(effect, NOW),)), m.Failed(3, effect, "why", "hint"))
     assert not any(f.effect.seq == 3 for f in after.in_flight)
@@ -134,6 +149,7 @@ def test_every_effect_that_fails_is_told_or_quiet_but_no_longer_waited_for(kind:
         e.LoadChanges,
         e.FindLeftovers,
         e.LoadPreviews,
+        e.WatchBottles,  # the poll tells
     )
     broken = e.LoadCatalog, e.LoadBackends
     told = bool(after.notes or after.toast or after.overlays)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backends.api import Agent, BackendError, Fault, Leftover
 from botbottle_tui.core import effect as e
 from manifests.catalog import Catalog
@@ -147,8 +149,15 @@ def story_cleanup() -> Story:
     s.press("c").sees("Nothing is left behind").press("y").sees("there is nothing to remove")
     for key in ("esc", "q", "ctrl c"):
         s.press(key, "c")
+    other = Leftover("docker", "container", "theirs-1", "theirs-1", "running", "of user 1000 on build-host")
+    world.left = (other,)
+    s.press("esc", "c").sees("Nothing is left behind", "Left alone", "container theirs-1 running of user 1000 on")
+    s.press("y").sees("there is nothing to remove").press("esc")
+    world.left = (other, Leftover("docker", "network", "n2", "gone-1"))
+    s.press("c").sees("y removes these 1", "Left alone").press("y")
+    assert s.called("sweep")[-1] == ((Leftover("docker", "network", "n2", "gone-1"),),)
     world.left, world.unswept = (Leftover("docker", "network", "n1", ""),), (Fault("docker", "n1 is in use"),)
-    s.press("esc", "c", "y").sees("Not everything was removed", "docker: n1 is in use")
+    s.press("c", "y").sees("Not everything was removed", "docker: n1 is in use")
     world.fail["leftovers"] = BackendError("no answer")
     return s.press("enter", "c").sees("No cleanup plan", "no answer")
 
@@ -163,10 +172,16 @@ def story_faults() -> Story:
         .tick(times=4)
     )
     assert len(s.model.notes) == 1
+    # Its last bottle was stopped elsewhere, so it was not asked: nothing says that it answers.
     world.faults = ()
-    s.tick(times=2).sees("docker: answers again").sees_no("Agents (3) !")
+    s.tick(times=2).sees_no("answers again", "Agents (3) !")
+    world.faults = (Fault("docker", "no answer", "start it"),)
+    s.tick(times=2)
+    world.faults, bottle = (), replace(live("four-4"), backend="docker")
+    world.live.append(bottle)
+    s.tick(times=2).sees("docker: answers again").sees_no("Agents (4) !")
     world.fail["enumerate"] = BackendError("broken")
-    s.tick(times=4).sees("Agents (3) ! bottles: broken")
+    s.tick(times=4).sees("Agents (4) ! bottles: broken")
     world.fail = {"activity": BackendError("no log")}
     return s.tick(times=4).sees("Activity of two-2 ! no log")
 
