@@ -30,3 +30,14 @@ def own_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     yield home
     shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The images that engines in namespaces load, since nothing can be fetched there."""
+    from tests import docker_engine
+
+    path = tmp_path_factory.mktemp("images") / "images.tar"
+    docker_engine.save(path)
+    yield path
+    shutil.rmtree(path.parent, ignore_errors=True)

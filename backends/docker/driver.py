@@ -59,12 +59,13 @@ class DockerBackend:
         """Whether an engine answers, and the CLI that attaching needs is there."""
         try:
             with engine.engine("docker", engine.POLL_TIMEOUT) as api:
-                version = api.version()
+                version, info = api.version(), api.info()
         except BackendError as error:
             return Check(self.name, False, error.message.removeprefix("docker: "), error.hint)
         if shutil.which("docker") is None:
             return Check(self.name, False, "the docker command is not installed", "apt-get install docker.io")
-        return Check(self.name, True, f"engine {version.get('Version', '?')} at {engine.endpoint()}")
+        text, unproven = f"engine {version.get('Version', '?')} at {engine.endpoint()}", engine.unproven(version, info)
+        return Check(self.name, True, f"{text}; {unproven}" if unproven else text, warn=bool(unproven))
 
     def preflight(self, plan: LaunchPlan) -> tuple[Check, ...]:
         """What this launch needs of the machine."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import socket
 import struct
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,39 @@ TIMEOUT = 60  # seconds for one request
 POLL_TIMEOUT = 4
 
 
+_versions: dict[str, str] = {}  # of an engine's interface, by its address: asked for once
+
+
 def endpoint() -> str:
-    """The address of the engine: `DOCKER_HOST`, else that of the CLI's current context."""
+    """The address of the engine: `DOCKER_HOST`, else that of the CLI's current context; never one in place of it."""
     if named := os.environ.get("DOCKER_HOST"):
         return named
     from docker.context import ContextAPI
 
+    folder = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
     try:
-        context = ContextAPI.get_current_context()
+        name = os.environ.get("DOCKER_CONTEXT") or _configured(folder / "config.json")
+        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+        address = context.Host if context is not None else ""
     except Exception as error:  # whatever a broken file in ~/.docker makes of it
-        raise BackendError(f"the Docker context cannot be read: {error}", "docker context ls") from None
-    return str(context.Host) if context is not None and context.Host else "unix:///var/run/docker.sock"
+        text = " ".join(str(error).split())[:200]
+        raise BackendError(f"the Docker context cannot be read: {text}", f"docker context ls; see {folder}") from None
+    if name and context is None:
+        raise BackendError(f"there is no Docker context {name!r}", "docker context ls; docker context use NAME")
+    return str(address or "unix:///var/run/docker.sock")
+
+
+def _configured(path: Path) -> str:
+    """The current context by the CLI's configuration, "" where none is named. The SDK would pass over a broken file."""
+    if not path.exists():
+        return ""
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: it is no JSON object")
+    return str(raw.get("currentContext") or "")
 
 
 @contextlib.contextmanager
@@ -46,27 +69,49 @@ def engine(doing: str, timeout: int = TIMEOUT) -> Iterator[Any]:
         raise BackendError(f"the Docker engine at {where} is not on this machine", fix)
     client = None
     try:
-        client = docker.APIClient(base_url=where, timeout=timeout)
+        client = docker.APIClient(base_url=where, timeout=timeout, version=_versions.get(where))
+        _versions[where] = client.api_version
         yield client
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        _versions.pop(where, None)
         raise _told(doing, where, error) from None
     finally:
         if client is not None:
             client.close()
 
 
+# Words of a failure, what is said of it ("": its own words), and the way out.
+_TOLD = (
+    (
+        ("filenotfounderror", "connection refused", "connectionrefused", "aborted"),
+        "no Docker engine answers at {}",
+        START,
+    ),
+    (("timed out", "timeout"), "the Docker engine does not answer in time", "systemctl status docker"),
+    (("no space left",), "the engine's disk is full", "docker system df shows what fills it"),
+    (("already in use", "already exists"), "", "start it again: it gets another name"),
+    (("no such image",), "", "start it again: the image is built then"),
+)
+
+
 def _told(doing: str, where: str, error: Exception) -> BackendError:
     text = " ".join(str(getattr(error, "explanation", None) or error).split())
     lower = text.lower()
     if ("permission denied" in lower and "connect" in lower) or "permissionerror" in lower:
-        return BackendError(f"{doing}: no permission on {where}", "join the group docker, or use rootless Docker")
-    if any(word in lower for word in ("filenotfounderror", "connection refused", "connectionrefused", "aborted")):
-        return BackendError(f"{doing}: no Docker engine answers at {where}", START)
-    if "timed out" in lower or "timeout" in lower:
-        return BackendError(f"{doing}: the Docker engine does not answer in time", "systemctl status docker")
-    if "no space left" in lower:
-        return BackendError(f"{doing}: the engine's disk is full", "docker system df shows what fills it")
+        return BackendError(f"{doing}: no permission on {where}", "join the group docker")
+    for words, said, hint in _TOLD:
+        if any(word in lower for word in words):
+            return BackendError(f"{doing}: {said.format(where) or text[:300]}", hint)
     return BackendError(f"{doing}: {text[:300]}", "bottle-dash doctor")
+
+
+def unproven(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """What is said of an engine of a kind that bottles have not been seen to be safe on; "" of others."""
+    names = [str(one.get("Name", "")) for one in version.get("Components") or ()]
+    kind = "Podman" if any("podman" in name.lower() for name in names) else ""
+    if not kind and any("rootless" in str(option) for option in info.get("SecurityOptions") or ()):
+        kind = "rootless Docker"
+    return f"{kind} is not supported yet: the contract suite has not been seen green there" if kind else ""
 
 
 def missing(error: Exception) -> bool:

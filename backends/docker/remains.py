@@ -120,12 +120,12 @@ def _slugs(raw: Sequence[Any]) -> set[str]:
 
 def foreign(root: Path) -> tuple[Leftover, ...]:
     """What the engine has of bottles that are not this state folder's; none where no engine answers."""
-    where = engine.endpoint()
-    if where.startswith("unix://") and not Path(where.removeprefix("unix://")).exists():
-        return ()
     me, anybodys = proof.owner(root), {"label": [f"{spec.PREFIX}slug"]}
     found: dict[tuple[str, str], Leftover] = {}
     try:
+        where = engine.endpoint()
+        if where.startswith("unix://") and not Path(where.removeprefix("unix://")).exists():
+            return ()
         with engine.engine("looking for bottles", engine.POLL_TIMEOUT) as api:
             for kind, raw in (
                 ("container", api.containers(all=True, filters=anybodys)),

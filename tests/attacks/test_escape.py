@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -29,15 +28,6 @@ TOOLS = ("curl", "git", "openssl", "python3")
 def test_every_backend_is_attacked() -> None:
     """A backend that nobody attacks, and a name that is none, are failures: a silent skip would look like a pass."""
     assert REGISTERED and set(CHOSEN) <= set(REGISTERED) and set(REGISTERED) <= set(bottles.RIGS)
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The images that engines in namespaces load, since nothing can be fetched there."""
-    path = tmp_path_factory.mktemp("images") / "images.tar"
-    docker_engine.save(path)
-    yield path
-    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @pytest.mark.parametrize("inside", INSIDE, ids=[path.stem for path in INSIDE])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,3 +200,51 @@ def test_another_state_folders_bottle_is_foreign_and_stays(docker: DockerBackend
     with pytest.raises(BackendError, match="no live bottle"):
         other.stop(slug)
     assert [a.state for a in docker.enumerate()[0]] == ["running"]
+
+
+@pytest.mark.parametrize("clash", ["agent", "sidecars", "inner"])
+def test_a_name_that_is_taken(docker: DockerBackend, clash: str) -> None:
+    """One line says which; what has the name stays as it was, and nothing of the launch does."""
+    chosen = plan("docker")
+    name = str(getattr(spec.Names.of(chosen.slug), clash))
+    image = docker.launcher.images(chosen)[0].tag
+    what = ("network",) if clash == "inner" else ("container",)
+    docker_cli(
+        *what, "create", *(() if clash == "inner" else ("--name",)), name, *(() if clash == "inner" else (image,))
+    )
+    try:
+        before = docker_cli(*what, "inspect", name)
+        with pytest.raises(BackendError, match=f"{name}.* (already|is already)") as told:
+            docker.launch(chosen, Values(), None, quiet)
+        assert "\n" not in told.value.message and told.value.hint == "start it again: it gets another name"
+        assert docker_cli(*what, "inspect", name) == before
+        assert docker.leftovers() == () and not (docker.root / chosen.slug).exists()
+        ours = f"label={spec.PREFIX}slug={chosen.slug}"
+        assert docker_cli("ps", "-aq", "--filter", ours) == docker_cli("network", "ls", "-q", "--filter", ours) == ""
+    finally:
+        docker_cli(*what, "rm", name)
+
+
+def test_an_image_that_goes_before_it_is_used(docker: DockerBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def vanished(plan: object) -> object:
+        made = real(plan)
+        return (replace(made[0], repository="bot-bottle-vanished"), made[1])
+
+    real = docker.launcher.images
+    monkeypatch.setattr(docker.launcher, "images", vanished)
+    monkeypatch.setattr("backends.docker.build.lacking", lambda api, wanted: [])
+    with pytest.raises(BackendError, match="No such image: bot-bottle-vanished") as told:
+        docker.launch(plan("docker"), Values(), None, quiet)
+    assert "\n" not in told.value.message and told.value.hint == "start it again: the image is built then"
+    assert docker.enumerate() == ((), ()) and docker.leftovers() == ()
+
+
+def test_an_ordinary_user_without_the_group(docker: DockerBackend) -> None:
+    if os.geteuid():
+        need("root", "root becomes an ordinary user here")
+    script = "from tests.contract.conftest import *\nprint(DockerBackend(paths(Path('/nonexistent'))).available())"
+    become = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+    argv = [*become, sys.executable, "-B", "-c", script]
+    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, env=os.environ)
+    assert "ok=False" in done.stdout and "no permission on unix:///" in done.stdout, done
+    assert "join the group docker" in done.stdout and not done.stderr
