@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
+import time
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 from agent_image.providers import HOME, PROMPT_PATH, WORKSPACE, Provider
 from backends.api import EnvVar, GeneratedFile
@@ -142,3 +145,14 @@ def system_files(slug: str, uid: int = 1000) -> tuple[GeneratedFile, ...]:
         GeneratedFile("/etc/profile", 'PS1="\\u@bottle:\\w\\$ "\n[ -r ~/.bashrc ] && . ~/.bashrc\n:\n'),
         GeneratedFile("/etc/gitconfig", "[core]\n\tfsmonitor = false\n"),
     )
+
+
+def packed(files: Sequence[GeneratedFile]) -> bytes:
+    """A tar of files for a running bottle, to be unpacked at its root."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for file in files:
+            info = tarfile.TarInfo(file.path.lstrip("/"))
+            info.size, info.mode, info.mtime = len(file.content), file.mode, int(time.time())
+            tar.addfile(info, BytesIO(file.content))
+    return buffer.getvalue()

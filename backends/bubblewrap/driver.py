@@ -6,10 +6,8 @@ import contextlib
 import shutil
 import signal
 import sys
-import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 from agent_image.providers import PROVIDERS, WORKSPACE
@@ -211,16 +209,9 @@ class BubblewrapBackend:
 
     def copy_in(self, slug: str, files: Sequence[GeneratedFile]) -> None:
         """Files into the running bottle, as the agent's user."""
-        buffer = BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for file in files:
-                info = tarfile.TarInfo(file.path.lstrip("/"))
-                data = file.content
-                info.size, info.mode, info.mtime = len(data), file.mode, int(time.time())
-                tar.addfile(info, BytesIO(data))
         argv = self.exec_argv(slug, ["tar", "-xpf", "-", "-C", "/", "--no-same-owner"], tty=False)
         env = provision.base_env(PROVIDERS["shell"])
-        done = self.runner.run(argv, input=buffer.getvalue(), timeout=60, env=env)
+        done = self.runner.run(argv, input=provision.packed(files), timeout=60, env=env)
         if done.status:
             raise BackendError(f"cannot copy into bottle {slug}: {done.last_line}")
 
