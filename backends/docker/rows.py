@@ -11,15 +11,15 @@ from backends.api import Agent
 from backends.docker import proof
 from backends.holder import client
 
-_CLEAR = "x clears it away, and keeps what was changed"
+_CLEAR = "x clears it away and keeps its changes"
 
 
 def _ended(what: str, state: str) -> str:
     if not state:
-        return f"{what} was removed outside bot-bottle"
+        return f"{what} was removed from outside"
     if state == "paused":
         return f"{what} is paused (docker unpause)"
-    return f"{what} has ended: its engine was restarted, or it was stopped or killed outside bot-bottle"
+    return f"{what} was ended from outside (docker, or an engine's restart)"
 
 
 def describe(run: Path, bottle: proof.Bottle, states: Mapping[str, str]) -> Agent:
@@ -31,7 +31,7 @@ def describe(run: Path, bottle: proof.Bottle, states: Mapping[str, str]) -> Agen
         return replace(agent, state="error", detail=f"nothing gets out: {_ended('its bundle', state)}; {_CLEAR}")
     agent = replace(agent, health=bundle.health(proof.control(run)))
     if any(one.state == "unconfigured" for one in agent.health):
-        detail = f"nothing gets out: its bundle was restarted outside bot-bottle and has no rules; {_CLEAR}"
+        detail = f"nothing gets out: its bundle was restarted from outside and has no rules; {_CLEAR}"
         return replace(agent, state="error", detail=detail)
     if not bottle.holder.start:
         return agent

@@ -20,8 +20,9 @@ def find(host: Host, *, images: bool) -> tuple[Leftover, ...]:
         except BackendError as error:
             unknown.append(Leftover(backend.name, "folder", "", "", "not looked at", error.message))
     agents, _ = host.enumerate()
+    dead = {one.slug for one in out}
     for agent in agents:
-        if agent.state == "lost":
+        if agent.state == "lost" or (agent.state == "error" and agent.slug in dead):
             try:
                 changes = host.outcomes.changes(agent.slug)
                 open_work = len(changes.files) if not changes.exported else 0

@@ -94,7 +94,7 @@ def test_an_engine_that_stops_and_comes_back(engine: docker_engine.Engine, docke
         engine.start()
     agents, faults = docker.enumerate()
     assert [a.slug for a in agents] and sorted(a.slug for a in agents) == slugs and not faults
-    assert all(a.state == "error" and "its engine was restarted" in a.detail for a in agents)
+    assert all(a.state == "error" and "an engine's restart" in a.detail for a in agents)
     name = spec.Names.of(slugs[0]).agent
     # Its fence is gone for good, and so is what would run.
     subprocess.run(["docker", "start", name], capture_output=True, timeout=60)

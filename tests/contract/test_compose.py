@@ -131,10 +131,10 @@ def test_composes_commands_know_a_bottle(docker: DockerBackend, compose: Compose
 def test_a_bottle_that_compose_took_down_says_so_and_the_rest_is_found(docker: DockerBackend, compose: Compose) -> None:
     slug = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
     compose("-p", spec.Names.of(slug).project, "restart", "-t", "0", "sidecars")
-    until(lambda: "its bundle was restarted outside bot-bottle" in docker.enumerate()[0][0].detail)
+    until(lambda: "its bundle was restarted from outside" in docker.enumerate()[0][0].detail)
     compose("-p", spec.Names.of(slug).project, "down", "-t", "0")
     (row,) = docker.enumerate()[0]
-    assert row.state == "error" and "its container was removed outside bot-bottle" in row.detail
+    assert row.state == "error" and "its container was removed from outside" in row.detail
     left = docker.leftovers()
     assert [one.slug for one in left] == [slug] and docker.sweep(left) == ()
     assert docker.enumerate() == ((), ()) and docker.leftovers() == () and not (docker.root / slug).exists()

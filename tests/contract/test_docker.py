@@ -19,6 +19,7 @@ import pytest
 from backends.api import BackendError, Values
 from backends.docker import engine, fence, spec
 from backends.docker.driver import DockerBackend
+from botbottle_tui.host.launching import Host
 from tests.conftest import need
 from tests.contract.conftest import paths
 from tests.contract.plans import plan
@@ -167,7 +168,7 @@ def test_a_container_that_someone_else_starts_again_runs_nothing(
         until(lambda: docker_cli("inspect", "-f", "{{.State.Running}}", name) == "false\n")
         assert spec.RESTARTED in subprocess.run(["docker", "logs", name], capture_output=True, text=True).stderr
     row = next(a for a in docker.enumerate()[0] if a.slug == other)
-    assert row.state == "error" and "outside bot-bottle" in row.detail
+    assert row.state == "error" and "from outside" in row.detail
 
 
 def test_the_engine_tells_what_happens_at_once(docker: DockerBackend) -> None:
@@ -182,10 +183,10 @@ def test_the_engine_tells_what_happens_at_once(docker: DockerBackend) -> None:
         docker_cli("kill", spec.Names.of(slug).agent)
         assert told.result(5) and time.monotonic() - began < 3
     row = docker.enumerate()[0][0]
-    assert row.state == "error" and "killed outside bot-bottle" in row.detail
+    assert row.state == "error" and "was ended from outside" in row.detail
     docker_cli("rm", "-f", spec.Names.of(slug).agent, spec.Names.of(slug).sidecars)
     assert docker.watch(20), "what happened between two watches is told"
-    assert "was removed outside bot-bottle" in docker.enumerate()[0][0].detail
+    assert "was removed from outside" in docker.enumerate()[0][0].detail
     assert [one.slug for one in docker.leftovers()] == [slug]
 
 
@@ -248,3 +249,15 @@ def test_an_ordinary_user_without_the_group(docker: DockerBackend) -> None:
     done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, env=os.environ)
     assert "ok=False" in done.stdout and "no permission on unix:///" in done.stdout, done
     assert "join the group docker" in done.stdout and not done.stderr
+
+
+def test_one_cleanup_takes_all_of_a_bottle_that_was_killed(docker: DockerBackend, own_state: Path) -> None:
+    host = Host(docker.paths, (docker,))
+    healthy, killed = (host.launch(plan("docker"), Values(), quiet).slug for _ in range(2))
+    docker_cli("kill", spec.Names.of(killed).agent)
+    left = host.leftovers()
+    assert {(one.backend, one.slug) for one in left if not one.left} == {("docker", killed), ("host", killed)}
+    assert host.sweep(left) == ()
+    assert [(a.slug, a.state) for a in host.enumerate()[0]] == [(healthy, "running")]
+    assert not [p for p in own_state.rglob("*") if killed in str(p)]
+    host.stop(healthy, drop_changes=True)

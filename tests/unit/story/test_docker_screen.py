@@ -86,7 +86,7 @@ def test_what_the_engine_tells_is_on_the_screen_before_the_next_poll(
         wait(fake)
         rows[0]["State"] = "exited"
         fake.events.put({"Type": "container", "Action": "die", "timeNano": 1_800_000_000_000_000_001})
-        shows(terminal, "stopped or killed outside bot-bottle", within=2)
+        shows(terminal, "was ended from outside", within=2)
         terminal.type("q")
         assert terminal.end() == 0
 
