@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from backends.docker import engine, proof, spec
 
+SETTLED = 0.15  # seconds; an engine tells of an end a little before its own listing shows it
 KINDS = ("start", "die", "pause", "unpause", "destroy")
 
 
@@ -28,6 +30,7 @@ def wait(root: Path, seen: str, seconds: float) -> tuple[bool, str]:
                 answer.raise_for_status()
                 for line in answer.iter_lines(chunk_size=1):
                     nanoseconds = json.loads(line)["timeNano"] + 1
+                    time.sleep(SETTLED)
                     return True, f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"
         except requests.exceptions.Timeout:
             return False, seen
