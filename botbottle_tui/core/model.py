@@ -85,7 +85,8 @@ SMALLEST = (24, 9)  # columns, rows
 class Model:
     """`seq` numbers requests; an enumeration asked before `fence` is stale. `shown` is the bottle in the other pane.
 
-    `proposal` is the selected one, `arrived` when each was first seen, `mark` what the last watch answered.
+    `proposal` is the selected one, `visited` the one that a key led to or opened last, `arrived` when each was first
+    seen, `mark` what the last watch answered.
     `supplied` are the bottles whose lost credentials were given again, until they are well.
     `folder` is the workspace of the last launch from here; the last launch of another dashboard tells all but that.
     """
@@ -109,6 +110,7 @@ class Model:
     notes: tuple[Note, ...] = ()
     proposals: tuple[Waiting, ...] | None = None
     proposal: tuple[str, str] = ("", "")
+    visited: tuple[str, str] = ("", "")
     marked: frozenset[tuple[str, str]] = frozenset()
     arrived: tuple[tuple[tuple[str, str], float], ...] = ()
     inbox_faults: tuple[Fault, ...] = ()

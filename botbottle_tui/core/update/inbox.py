@@ -40,15 +40,24 @@ def move(model: Model, by: int) -> Model:
     rows = waiting(model)
     if not rows:
         return say(model, "nothing waits here")
-    return replace(model, proposal=rows[max(0, min(at(model) + by, len(rows) - 1))].key)
+    key = rows[max(0, min(at(model) + by, len(rows) - 1))].key
+    return replace(model, proposal=key, visited=key)
 
 
 def next_waiting(model: Model) -> Model:
-    """To Proposals; there already, to the next one, round and round."""
-    rows = waiting(model)
-    if model.focus is Pane.PROPOSALS:
-        model = replace(model, proposal=rows[(at(model) + 1) % len(rows)].key)
-    return replace(model, focus=Pane.PROPOSALS)
+    """To the selected bottle's from Agents, else to the row under the cursor; from one visited before, round and round.
+
+    The row that took the place of one just answered was not visited: it waits, and is not skipped.
+    """
+    rows, key = waiting(model), model.proposal
+    own = [w.key for w in rows if w.slug == model.selected] if model.focus is Pane.AGENTS else []
+    if own and key not in own:
+        key = own[0]
+    elif model.focus is Pane.PROPOSALS and key == model.visited:
+        key = rows[(at(model) + 1) % len(rows)].key
+    elif model.focus is Pane.PROPOSALS:
+        model = say(model, "the next that waits is under the cursor")
+    return replace(model, focus=Pane.PROPOSALS, proposal=key, visited=key)
 
 
 def review(model: Model) -> Step:
@@ -56,7 +65,7 @@ def review(model: Model) -> Step:
     one = chosen(model)
     if one is None:
         return model, ()
-    model, effect = ask(model, LoadPreviews((one.key,)))
+    model, effect = ask(replace(model, visited=one.key), LoadPreviews((one.key,)))
     return push(model, Review(one, effect.seq)), (effect,)
 
 

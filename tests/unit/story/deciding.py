@@ -48,6 +48,20 @@ def story_jump() -> Story:
     return s.press("tab").sees("═ Activity").press("w").sees("═ Proposals").press("esc").sees("═ Agents")
 
 
+def story_jump_skips_none() -> Story:
+    s = Story.of(asking()).press("tab", "w").sees("under the cursor", "> 5m one-1")
+    first, second, third, *_ = [w.key for w in s.world.desk.pending]
+    s.press("w", "x", "enter").sees("ask-operator")
+    assert s.model.proposal == third, "the row that took its place"
+    assert s.press("w").model.proposal == third, "it waits too"
+    assert s.press("w").model.proposal not in (first, third)
+    s = Story.of(asking()).press("2", "w")
+    assert s.model.proposal == second, "the selected bottle's"
+    s.press("w", "esc", "w")
+    assert s.model.proposal == second
+    return s
+
+
 def story_reject_with_a_reason() -> Story:
     s = Story.of(asking()).press("w", "x").sees("Reject?", "one-1: route files.example.org /a").types("nox")
     s.press("backspace").types(", q").sees("> no, q▏").press("enter").sees("egress-block rejected")
