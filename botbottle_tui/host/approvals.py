@@ -1,4 +1,4 @@
-"""The operator's decisions: shown as what they change, applied by compare-and-set, audited, and answered last."""
+"""The operator's decisions: applied by compare-and-set, audited, and answered last."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backends.api import Backend, BackendError, Capability, Decision, Fault, Preview, Progress, Waiting
+from backends.api import Backend, BackendError, Decision, Fault, Progress, Waiting
 from botbottle_tui.host import effective, files, lasting, live
 from botbottle_tui.host.audit import Audit
-from botbottle_tui.host.effective import Refused, What, digest
+from botbottle_tui.host.effective import Refused, What
+from botbottle_tui.host.previews import DOCKERFILE, Previews, seen_as
 from botbottle_tui.host.proposals import Inbox, answered, write_error
 from sidecar_bundle.shared import queue
 from sidecar_bundle.shared.config import BundleConfig
@@ -29,20 +30,16 @@ from sidecar_bundle.shared.proposal import (
     what,
 )
 
-DOCKERFILE = "Dockerfile"
 ACTIONS = {"approved": "approve", "modified": "modify", "rejected": "reject"}
-REBUILD = "the agent restarts in another image, whose steps run as root in a container with open network"
 STALE = "it changed meanwhile: look again"
 
 
-class Approvals:
-    """Previews, decisions and edits of running bottles. Every method raises only `BackendError`."""
+class Approvals(Previews):
+    """Decisions on proposals and edits of running bottles. Every method raises only `BackendError`."""
 
     def __init__(self, home: Path, inbox: Inbox, backend: Callable[[str], Backend], via: str = "") -> None:
-        self.inbox, self.home, self.via = inbox, home, via
-        self.records = inbox.records
-        self.audit = Audit(home / "audit")
-        self._backend = backend
+        super().__init__(home, inbox, backend)
+        self.audit, self.via = Audit(home / "audit"), via
 
     # Looking
 
@@ -51,36 +48,6 @@ class Approvals:
         undone = () if seen else tuple(self._settle_all())
         mark, waiting, faults = self.inbox.watch(seen, seconds)
         return mark, waiting, (*undone, *faults)
-
-    def preview(self, slug: str, ident: str, text: str = "") -> Preview:
-        """What granting it would change; `text` is the request as the operator edited it, "" for as it came."""
-        one = self.inbox.find(slug, ident)
-        before = live.load(self.records.folder(slug))
-        return self._preview(one, before, text)
-
-    def preview_lasting(self, slug: str, ident: str, text: str = "") -> Preview:
-        """What granting it for good would change in the bottle's manifest."""
-        one = self.inbox.find(slug, ident)
-        try:
-            payload = effective.edited(one.proposal, text) if text else one.proposal.payload
-            return lasting.edit(self.home, self._bottle(slug), payload).preview
-        except Refused as error:
-            return Preview(refused=str(error))
-
-    def rules(self, slug: str, what: What) -> Preview:
-        """The live rules as text to edit."""
-        config = live.load(self.records.folder(slug))
-        return Preview(seen=effective.config_digest(config), text=effective.rules_text(config, what))
-
-    def preview_rules(self, slug: str, what: What, text: str) -> Preview:
-        """What edited rules would change."""
-        before = live.load(self.records.folder(slug))
-        seen = effective.config_digest(before)
-        try:
-            after = effective.edited_rules(before, what, text)
-        except Refused as error:
-            return Preview(seen=seen, text=text, refused=str(error))
-        return Preview(effective.config_diff(before, after), seen, text=text)
 
     # Deciding
 
@@ -108,35 +75,12 @@ class Approvals:
                 raise BackendError(str(error)) from None
             if after == before:
                 return f"{slug}: nothing changed"
-            with live.applied(folder, self._owner(slug), before, after, None, "", what):
+            with live.applied(folder, self.owner(slug), before, after, None, "", what):
                 diff = effective.config_diff(before, after)
                 self.audit.append(self._entry(slug, what, "operator-edit", "", diff))
         return f"{slug}: {what} changed"
 
     # How
-
-    def _preview(self, one: Waiting, before: BundleConfig, text: str) -> Preview:
-        payload = one.proposal.payload
-        seen = _seen(one, effective.config_digest(before), text)
-        shown = text
-        try:
-            with contextlib.suppress(Refused):
-                shown = text or effective.request_text(payload)
-            payload = effective.edited(one.proposal, text) if text else payload
-            if isinstance(payload, CapabilityRequest):
-                diff = self._image_diff(one.slug, payload)
-                return Preview(diff, seen, text=shown, note=REBUILD, waiting=one)
-            after = effective.changed(before, payload)
-        except Refused as error:
-            return Preview(seen=seen, text=shown, refused=str(error), waiting=one)
-        said = effective.note(payload, before, after)
-        return Preview(effective.config_diff(before, after), seen, text=shown, note=said, waiting=one)
-
-    def _image_diff(self, slug: str, wanted: CapabilityRequest) -> str:
-        backend = self._owner(slug)
-        if Capability.REBUILD not in backend.capabilities():
-            raise Refused(f"{backend.name} builds no image for an agent: it sees this host's programs")
-        return effective.diff(backend.dockerfile(slug).splitlines(), wanted.dockerfile.splitlines(), "Dockerfile")
 
     def _decide(self, decision: Decision, ours: dict[str, tuple[str, str]], progress: Progress) -> str:
         with self._locked(decision.slug) as folder:
@@ -149,12 +93,12 @@ class Approvals:
             first, last = ours.get(one.slug, ("", ""))
             # Several at once: what this very batch has changed since they were looked at is no surprise.
             looked_at = first if now == last else now
-            if decision.seen != _seen(one, looked_at, decision.text):
+            if decision.seen != seen_as(one, looked_at, decision.text):
                 raise BackendError(STALE)
             try:
                 payload = effective.edited(one.proposal, decision.text) if decision.text else one.proposal.payload
                 after = effective.changed(before, payload)
-                keep = lasting.edit(self.home, self._bottle(one.slug), payload) if decision.manifest else None
+                keep = lasting.edit(self.home, self.bottle(one.slug), payload) if decision.manifest else None
             except Refused as error:
                 raise BackendError(str(error)) from None
             if keep and keep.preview.seen != decision.manifest:
@@ -187,14 +131,14 @@ class Approvals:
                     raise BackendError(f"the question wants {what}")
             case CapabilityRequest(dockerfile=dockerfile):
                 try:
-                    diff = self._image_diff(slug, payload)
+                    diff = self.image_diff(slug, payload)
                 except Refused as error:
                     raise BackendError(str(error)) from None
-                self._owner(slug).rebuild(slug, dockerfile, progress)
+                self.owner(slug).rebuild(slug, dockerfile, progress)
                 files.write(folder / DOCKERFILE, dockerfile + "\n")
                 return self._answer(one, response, diff)
         diff = effective.config_diff(before, after)
-        with live.applied(folder, self._owner(slug), before, after, keep, decision.id, one.proposal.kind):
+        with live.applied(folder, self.owner(slug), before, after, keep, decision.id, one.proposal.kind):
             done = self._answer(one, response, f"{diff}\n{keep.preview.diff}" if keep else diff)
         return f"{done}, for good" if keep else done
 
@@ -239,7 +183,7 @@ class Approvals:
         # The answer is the last step: where it is there, nothing was left to do.
         if not begun.id or not answered(self.inbox.exchange(slug), begun.id):
             diff = effective.config_diff(live.load(folder), begun.before)
-            left = live.restore(folder, self._owner(slug), begun.before, begun.keep)
+            left = live.restore(folder, self.owner(slug), begun.before, begun.keep)
             entry = self._entry(slug, begun.kind, "undone", "it ended in the middle", diff, id=begun.id, notes=left)
             self.audit.append(entry)
         live.finish(folder)
@@ -255,16 +199,6 @@ class Approvals:
             except BackendError as error:
                 yield Fault(f"rules of {slug}", error.message, error.hint)
 
-    def _owner(self, slug: str) -> Backend:
-        record = self.records.load(slug)
-        if record is None:
-            raise BackendError(f"no bottle {slug}", "bottle-dash list active")
-        return self._backend(record.backend)
-
-    def _bottle(self, slug: str) -> str:
-        record = self.records.load(slug)
-        return record.bottles[0] if record and record.bottles else ""
-
     def _entry(self, slug: str, kind: str, action: str, why: str, diff: str, **more: str) -> dict[str, object]:
         return {
             "time": round(time.time(), 3),
@@ -276,10 +210,6 @@ class Approvals:
             "who": f"{_user()}{f' ({self.via})' if self.via else ''}",
             **more,
         }
-
-
-def _seen(one: Waiting, config: str, text: str) -> str:
-    return digest(one.slug, one.proposal.id, one.proposal.kind, repr(one.proposal.payload), config, text)
 
 
 def _response(decision: Decision) -> Response:
