@@ -22,6 +22,7 @@ from sidecar_bundle.shared.proposal import (
     CapabilityRequest,
     HeldRequest,
     Payload,
+    Proposal,
     ProposalError,
     Question,
     Response,
@@ -85,7 +86,7 @@ class Approvals(Previews):
     def _decide(self, decision: Decision, ours: dict[str, tuple[str, str]], progress: Progress) -> str:
         with self._locked(decision.slug) as folder:
             one = self.inbox.find(decision.slug, decision.id)
-            response = _response(decision)
+            response = _response(decision, one.proposal)
             if decision.action == "reject":
                 return self._answer(one, response, "")
             before = live.load(folder)
@@ -212,19 +213,19 @@ class Approvals(Previews):
         }
 
 
-def _response(decision: Decision) -> Response:
+def _response(decision: Decision, asked: Proposal) -> Response:
     """What the agent is told, before anything is done: what it could not read is refused."""
     status: Status = "rejected" if decision.action == "reject" else "modified" if decision.text else "approved"
+    notes = [decision.reason] if decision.reason else []
     try:
-        return make_response(decision.id, status, _changed_note(decision), decision.answer, time.time())
+        if decision.text:
+            granted = effective.granted_text(effective.edited(asked, decision.text))
+            notes.insert(0, f"granted as the operator changed it:\n{granted}")
+        return make_response(decision.id, status, "\n".join(notes), decision.answer, time.time())
+    except Refused as error:
+        raise BackendError(str(error)) from None
     except ProposalError as error:
         raise BackendError(f"the answer {error.message}", "say it in fewer words") from None
-
-
-def _changed_note(decision: Decision) -> str:
-    if not decision.text:
-        return decision.reason
-    return f"granted as the operator changed it:\n{decision.text}" + (f"\n{decision.reason}" if decision.reason else "")
 
 
 def _user() -> str:

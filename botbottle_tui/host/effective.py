@@ -137,13 +137,22 @@ def note(payload: Payload, before: BundleConfig, after: BundleConfig) -> str:
 
 def request_text(payload: Payload) -> str:
     """A request as text to edit; raises `Refused` where there is nothing to edit."""
+    about = {
+        RouteRequest: "# What to allow; no paths: every path of the host.\n",
+        PipelockRequest: "# Whose content pipelock shall not judge any more.\n",
+    }
+    return f"{about.get(type(payload), '')}{granted_text(payload)}\n"
+
+
+def granted_text(payload: Payload) -> str:
+    """What a request grants, without a word to whoever edits it; raises `Refused` as `request_text` does."""
     match payload:
         case RouteRequest(host=host, paths=paths):
-            return _told({"host": host, "paths": list(paths)}, "What to allow; no paths: every path of the host.")
+            return json.dumps({"host": host, "paths": list(paths)}, indent=2)
         case PipelockRequest(host=host):
-            return _told({"host": host}, "Whose content pipelock shall not judge any more.")
+            return json.dumps({"host": host}, indent=2)
         case CapabilityRequest(dockerfile=dockerfile):
-            return dockerfile + "\n"
+            return dockerfile
         case _:
             raise Refused("there is nothing to change in it: answer it, or reject it")
 

@@ -76,7 +76,9 @@ def test_modified_is_what_the_operator_wrote(rig: Rig) -> None:
     approve(rig, ident, text=text)
     assert live.load(rig.folder).routes[-1].path_allowlist == ("/a/only",)
     answer = rig.response(ident)
-    assert answer and answer.status == "modified" and "/a/only" in answer.notes
+    granted = '{\n  "host": "files.example.org",\n  "paths": [\n    "/a/only"\n  ]\n}'
+    assert answer and answer.status == "modified"
+    assert answer.notes == f"granted as the operator changed it:\n{granted}", "and no word of the editor's"
     assert [e["action"] for e in rig.desk.audit.entries()] == ["modify"]
 
 
