@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from backends.deciding import Audited as Audited
 from backends.deciding import Decision as Decision
 from backends.deciding import Preview as Preview
 from backends.deciding import Waiting as Waiting

@@ -55,3 +55,11 @@ class Decision:
     reason: str = ""
     answer: str = ""
     manifest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A decision about a bottle as the audit log has it; `text` is one line, as untrusted as what was asked for."""
+
+    time: float
+    text: str

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from backends.api import BackendError, Decision, Fault, Preview, Progress, Waiting
 from botbottle_tui.host import effective
+from botbottle_tui.host.audit import told
 from botbottle_tui.host.effective import Refused, What
 from sidecar_bundle.shared.config import BundleConfig
-from sidecar_bundle.shared.proposal import CapabilityRequest, Kind, Payload, make_proposal
+from sidecar_bundle.shared.proposal import CapabilityRequest, Kind, Payload, make_proposal, what
 from sidecar_bundle.shared.routes import Route, RouteAuth
 
 MANIFEST = "/home/op/.bot-bottle/bottles/web.md"
@@ -97,8 +98,9 @@ class FakeDesk:
             found = next(w for w in self.pending if w.key == (one.slug, one.id))
             self.pending.remove(found)
             self.version += 1
-            said = "rejected" if one.action == "reject" else "modified" if one.text else "approved"
-            done.append(f"{one.slug}: {found.proposal.kind} {said}")
+            action = "reject" if one.action == "reject" else "modify" if one.text else "approve"
+            entry = {"kind": found.proposal.kind, "action": action, "what": what(found.proposal.payload)}
+            done.append(f"{one.slug}: {told(entry | {'notes': one.reason, 'answer': one.answer})}")
         return tuple(done), tuple(faults)
 
     def rules(self, slug: str, what: What) -> Preview:

@@ -104,7 +104,7 @@ def _decide(host: Host, decision: Decision) -> int:
     with Steps() as told:
         done, faults = host.desk.decide([decision], told)
     for text in done:
-        say(text)
+        say(visible(text, keep=""))
     _tell(faults)
     return 1 if faults else 0
 

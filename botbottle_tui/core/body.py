@@ -168,7 +168,9 @@ def help_lines(first: tuple[Context, ...], columns: int) -> tuple[Line, ...]:
         out.append(line(heading, "bold"))
         out += [(("key", f"  {key_names(b):<17} "), ("", b.help)) for b in bindings]
         out.append(())
-    marks = "Marks: > the selected row, * the bottle in the pane beside, # marked, + new, ! an error"
+    marks = (
+        "Marks: > the selected row, * the bottle in the pane beside, # marked, + new, ! an error, = a decision of yours"
+    )
     return tuple(wrapped((*out, line(marks, "dim")), columns, 20))
 
 

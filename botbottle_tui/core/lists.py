@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from backends.api import Agent, BackendInfo, LaunchSpec, WorkspaceMode
+from backends.api import Agent, Audited, BackendInfo, LaunchSpec, WorkspaceMode
 from botbottle_tui.core.effect import Stop
 from botbottle_tui.core.model import Model, Note, waiting_for
 from botbottle_tui.core.overlay import Picker
@@ -168,9 +168,9 @@ def picker_at(picker: Picker, shown: tuple[Item, ...]) -> int:
     return next((i for i, item in enumerate(shown) if item.key == picker.cursor), -1)
 
 
-def activity(model: Model) -> tuple[Activity | Note, ...]:
+def activity(model: Model) -> tuple[Activity | Audited | Note, ...]:
     """The lines of Activity, oldest first: the selected bottle's, and the dashboard's own."""
-    lines: list[Activity | Note] = []
+    lines: list[Activity | Audited | Note] = []
     if model.activity_of == model.selected:
         lines += model.activity
     lines += [n for n in model.notes if n.slug in ("", model.selected)]

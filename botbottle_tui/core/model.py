@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from backends.api import Agent, BackendInfo, Fault, LaunchSpec, Waiting, WorkspaceMode
+from backends.api import Agent, Audited, BackendInfo, Fault, LaunchSpec, Waiting, WorkspaceMode
 from botbottle_tui.core.effect import Effect, slug_of
 from botbottle_tui.core.overlay import Overlay
 from manifests.catalog import Catalog
@@ -103,7 +103,7 @@ class Model:
     agents: tuple[Agent, ...] | None = None
     launches: tuple[Launching, ...] = ()
     faults: tuple[Fault, ...] = ()
-    activity: tuple[Activity, ...] = ()
+    activity: tuple[Activity | Audited, ...] = ()
     activity_of: str = ""
     activity_back: int = 0
     activity_fault: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.api import Agent, BackendInfo, Changes, Fault, LaunchSpec, Leftover, Prepared, Preview, Waiting
+from backends.api import Agent, Audited, BackendInfo, Changes, Fault, LaunchSpec, Leftover, Prepared, Preview, Waiting
 from botbottle_tui.core.effect import Effect, What
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
@@ -93,7 +93,7 @@ class BottlesWatched:
 class ActivityRead:
     seq: int
     slug: str
-    lines: tuple[Activity, ...]
+    lines: tuple[Activity | Audited, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ import contextlib
 import getpass
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from backends.api import Backend, BackendError, Decision, Fault, Progress, Waiting
 from botbottle_tui.host import effective, files, lasting, live
-from botbottle_tui.host.audit import Audit
+from botbottle_tui.host.audit import Audit, told
 from botbottle_tui.host.effective import Refused, What
 from botbottle_tui.host.previews import DOCKERFILE, Previews, seen_as
 from botbottle_tui.host.proposals import Inbox, answered, write_error
@@ -88,7 +88,7 @@ class Approvals(Previews):
             one = self.inbox.find(decision.slug, decision.id)
             response = _response(decision, one.proposal)
             if decision.action == "reject":
-                return self._answer(one, response, "")
+                return self._answer(one, response, "", {})
             before = live.load(folder)
             now = effective.config_digest(before)
             first, last = ours.get(one.slug, ("", ""))
@@ -125,11 +125,12 @@ class Approvals(Previews):
         progress: Progress,
     ) -> str:
         folder, slug = self.records.folder(one.slug), one.slug
+        more = {"granted": what(payload)} if decision.text else {}
         match payload:
             case Question(choices=choices):
                 if not decision.answer.strip() or (choices and decision.answer not in choices):
-                    what = "one of its choices" if choices else "an answer"
-                    raise BackendError(f"the question wants {what}")
+                    wanted = "one of its choices" if choices else "an answer"
+                    raise BackendError(f"the question wants {wanted}")
             case CapabilityRequest(dockerfile=dockerfile):
                 try:
                     diff = self.image_diff(slug, payload)
@@ -137,17 +138,19 @@ class Approvals(Previews):
                     raise BackendError(str(error)) from None
                 self.owner(slug).rebuild(slug, dockerfile, progress)
                 files.write(folder / DOCKERFILE, dockerfile + "\n")
-                return self._answer(one, response, diff)
+                return self._answer(one, response, diff, more)
         diff = effective.config_diff(before, after)
+        if keep:
+            diff, more = f"{diff}\n{keep.preview.diff}", {**more, "for_good": keep.preview.file}
         with live.applied(folder, self.owner(slug), before, after, keep, decision.id, one.proposal.kind):
-            done = self._answer(one, response, f"{diff}\n{keep.preview.diff}" if keep else diff)
-        return f"{done}, for good" if keep else done
+            return self._answer(one, response, diff, more)
 
-    def _answer(self, one: Waiting, response: Response, diff: str) -> str:
+    def _answer(self, one: Waiting, response: Response, diff: str, more: Mapping[str, str]) -> str:
         """The audit's line, and last of all the answer; when that cannot be written, the audit says so."""
         proposal = one.proposal
         why = getattr(proposal.payload, "justification", "") or getattr(proposal.payload, "question", "")
         more = {
+            **more,
             "id": proposal.id,
             "what": what(proposal.payload),
             "notes": response.notes,
@@ -165,7 +168,7 @@ class Approvals(Previews):
                 why = "the answer was not written"
                 self.audit.append(self._entry(one.slug, proposal.kind, "undone", why, "", id=proposal.id))
             raise BackendError(f"the answer cannot be written: {error.strerror}", f"check {answers}") from None
-        return f"{one.slug}: {proposal.kind} {response.status}"
+        return f"{one.slug}: {told(entry)}"
 
     @contextlib.contextmanager
     def _locked(self, slug: str) -> Iterator[Path]:

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from backends.api import BackendError
+from backends.api import Audited, BackendError
 from botbottle_tui.host import files
+from sidecar_bundle.shared.activity import MAX_TIME
+from sidecar_bundle.shared.visible import visible
 
 FILE = "audit.jsonl"
 HEAD = "head.json"
@@ -22,6 +24,9 @@ FIRST = "0" * 64
 LOST = "head-lost"  # the action of the line that says so
 MOST_PROBLEMS = 20
 MAX_LINE = 4 << 20
+TAIL = 1 << 20  # bytes from the end that `recent` looks at
+SHOWN = 300  # characters of what was asked for
+DONE = {"approve": "approved", "modify": "modified", "reject": "rejected", "operator-edit": "changed"}
 
 
 class Audit:
@@ -30,6 +35,7 @@ class Audit:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.head = folder / HEAD
+        self._recent: tuple[tuple[int, int], dict[str, list[Audited]]] = ((0, 0), {})
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Adds a line, durably; `BackendError` when that fails, and then nothing was added."""
@@ -67,6 +73,26 @@ class Audit:
                     entry = json.loads(text)
                     if isinstance(entry, dict):
                         yield entry
+
+    def recent(self, slug: str) -> tuple[Audited, ...]:
+        """What was decided about a bottle, oldest first, as far as the end of the log tells."""
+        try:
+            info = self.path.stat()
+        except OSError:
+            return ()
+        known, found = self._recent
+        if known != (info.st_size, info.st_mtime_ns):
+            found = {}
+            for text in files.read_tail(self.path, TAIL).splitlines():
+                with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+                    entry = json.loads(text)
+                    when = float(entry.get("time", 0))
+                    if 0 <= when < MAX_TIME:
+                        found.setdefault(str(entry.get("slug")), []).append(
+                            Audited(when, f"{told(entry)}, by {entry.get('who')}")
+                        )
+            self._recent = ((info.st_size, info.st_mtime_ns), found)
+        return tuple(found.get(slug, ()))
 
     def verify(self) -> list[str]:
         """What is wrong with the chain, the first problems only; [] when every line is as it was written."""
@@ -154,6 +180,18 @@ class Audit:
 
     def _failed(self, error: OSError) -> BackendError:
         return BackendError(f"{self.path} cannot be written: {error.strerror}", "free space, or check who owns it")
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """A decision in one line: what was done with what, and the operator's word on it."""
+    action = str(entry.get("action"))
+    out = f"{entry.get('kind')} {DONE.get(action, action)}{' for good' if entry.get('for_good') else ''}"
+    # What was granted stands in the place of what was asked for, where that was changed.
+    if what := str(entry.get("granted") or entry.get("what") or ""):
+        out += f": {what if len(what) <= SHOWN else what[:SHOWN] + '…'}"
+    why = entry.get("answer") or (entry.get("notes") if action == "reject" else "")
+    why = entry.get("justification") if action == "undone" else why
+    return visible(f"{out} ({why})" if why else out, keep="")
 
 
 def seal(entry: Mapping[str, Any], number: int, previous: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from backends import registry
 from backends.api import (
     Agent,
+    Audited,
     Backend,
     BackendError,
     BackendInfo,
@@ -226,14 +227,16 @@ class Host:
         """The changes into the operator's folder."""
         return self.outcomes.apply(slug)
 
-    def activity(self, slug: str, limit: int) -> tuple[Activity, ...]:
-        """The last `limit` decisions of the bottle's egress, oldest first."""
+    def activity(self, slug: str, limit: int) -> tuple[Activity | Audited, ...]:
+        """The last `limit` decisions of the bottle's bundle, and those of the operator about it."""
+        lines: list[Activity | Audited] = []
         for backend in self.all_backends:
             path = backend.activity_path(slug)
             if path is not None:
-                lines = files.read_tail(path, _TAIL).splitlines()[-limit:]
-                return tuple(a for a in map(parse_activity, lines) if a is not None)
-        return ()
+                texts = files.read_tail(path, _TAIL).splitlines()[-limit:]
+                lines += [a for a in map(parse_activity, texts) if a is not None]
+                break
+        return (*lines, *self.desk.audit.recent(slug)[-limit:])
 
     # The rest
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from backends.api import (
     Agent,
+    Audited,
     BackendInfo,
     Changes,
     Decision,
@@ -97,8 +98,8 @@ class World(Protocol):
         """Applies the changes to the folder that was copied; answers one line that says what was done."""
         ...
 
-    def activity(self, slug: str, limit: int) -> tuple[Activity, ...]:
-        """The last `limit` lines of the bottle's activity, oldest first."""
+    def activity(self, slug: str, limit: int) -> tuple[Activity | Audited, ...]:
+        """The last `limit` decisions of the bottle's bundle, and as many of the operator's; not sorted."""
         ...
 
     def leftovers(self) -> tuple[Leftover, ...]: ...

@@ -6,7 +6,7 @@ from typing import Any
 
 import urwid
 
-from backends.api import Agent
+from backends.api import Agent, Audited
 from botbottle_tui.core.effect import Enumerate
 from botbottle_tui.core.health import services, trouble
 from botbottle_tui.core.inbox import count
@@ -130,11 +130,13 @@ class ActivityLines(urwid.Widget):
         return fixed(out[-height:], pad=1, bottom=len(out) >= height).render(size)
 
 
-def activity_line(entry: Activity | Note, utc_offset: int) -> Line:
+def activity_line(entry: Activity | Audited | Note, utc_offset: int) -> Line:
     """One line: when, what was decided, about what, and why."""
     when = clock(entry.time, utc_offset)
     if isinstance(entry, Note):
         return (("dim", f"{when} "), ("bad" if entry.error else "dim", f"{'! ' if entry.error else '- '}{entry.text}"))
+    if isinstance(entry, Audited):
+        return (("dim", f"{when} "), ("bold", clean(f"= {entry.text}")))
     style, word = VERDICTS[entry.verdict]
     where = entry.target if entry.host in entry.target else f"{entry.host}{entry.target}"
     status = f" {entry.status}" if entry.status and entry.verdict == "allow" else ""

@@ -177,9 +177,7 @@ def decide(model: Model, *decisions: Decision) -> Step:
 
 
 def decided(model: Model, msg: Decided) -> Model:
-    """What was done, and what was not and still waits."""
-    for text in msg.done:
-        model = note(model, text)
+    """What was done (Activity reads it from the audit), and what was not and still waits."""
     if msg.done:
         model = say(model, msg.done[0] if len(msg.done) == 1 else f"{len(msg.done)} were answered")
     if msg.faults:

@@ -37,8 +37,8 @@ def change(model: Model) -> Step:
 
 
 def changed(model: Model, msg: RulesChanged) -> Model:
-    """They hold."""
-    return say(note(model, msg.line, msg.slug), msg.line)
+    """They hold; Activity reads it from the audit."""
+    return say(model, msg.line)
 
 
 def supply(model: Model, slug: str) -> Step:

@@ -114,6 +114,10 @@ class Rig:
             (self.backend.base / plan.slug / name).mkdir(parents=True)
         return plan.slug
 
+    def another(self) -> Host:
+        """Another process's host on the same state."""
+        return Host(HostPaths(self.home, self.home / "cache"), (self.backend,), chosen="fake")
+
     @property
     def folder(self) -> Path:
         return self.host.records.folder(self.slug)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import threading
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from backends.api import BackendError, Capability, Decision, Fault
+from backends.api import Audited, BackendError, Capability, Decision, Fault
 from botbottle_tui.host import live
 from sidecar_bundle.shared.config import dump_config
 from sidecar_bundle.shared.proposal import CapabilityRequest, HeldRequest, PipelockRequest, Question, RouteRequest
@@ -43,7 +45,7 @@ def test_from_a_file_to_the_answer(rig: Rig) -> None:
     preview = rig.desk.preview(rig.slug, ident)
     assert "+route files.example.org\n+  path /a\n+  no credential of yours" in preview.diff and not preview.refused
     done, faults = approve(rig, ident)
-    assert done == (f"{rig.slug}: egress-block approved",) and faults == ()
+    assert done == (f"{rig.slug}: egress-block approved: files.example.org /a",) and faults == ()
     assert hosts(rig) == ["api.example.org", "pypi.org", "files.example.org"]
     assert rig.backend.configured == [live.load(rig.folder)]
     answer = rig.response(ident)
@@ -68,6 +70,26 @@ def test_a_rejection_changes_nothing_and_is_audited(rig: Rig) -> None:
     answer = rig.response(ident)
     assert done and answer and (answer.status, answer.notes) == ("rejected", "use the mirror")
     assert rig.backend.configured == [] and [e["action"] for e in rig.desk.audit.entries()] == ["reject"]
+
+
+def test_what_was_decided_is_read_back_from_the_audit(rig: Rig) -> None:
+    """A dashboard that was started anew shows it as the one did that was asked."""
+    first, second, third = (rig.ask("egress-block", replace(ROUTE, paths=(f"/{name}",))) for name in "abc")
+    done, _ = approve(rig, first)
+    decide(rig, Decision(rig.slug, second, "reject", reason="use the\nmirror"))
+    approve(rig, third, text='{"host": "files.example.org", "paths": ["/only"]}')
+    rules = rig.desk.rules(rig.slug, "routes")
+    rig.desk.change_rules(rig.slug, "routes", rules.text.replace("pypi.org", "pypi.example"), rules.seen)
+    lines = [a for a in rig.another().activity(rig.slug, 100) if isinstance(a, Audited)]
+    who = f", by {getpass.getuser()} (test)"
+    assert [a.text for a in lines] == [
+        f"egress-block approved: files.example.org /a{who}",
+        f"egress-block rejected: files.example.org /b (use the<U+000A>mirror){who}",
+        f"egress-block modified: files.example.org /only{who}",
+        f"routes changed{who}",
+    ]
+    assert done == (f"{rig.slug}: {lines[0].text.removesuffix(who)}",)
+    assert abs(lines[0].time - time.time()) < 60 and rig.host.activity("another-1", 100) == ()
 
 
 def test_modified_is_what_the_operator_wrote(rig: Rig) -> None:

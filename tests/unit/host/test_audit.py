@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.api import BackendError
+from botbottle_tui.host import audit as audit_module
 from botbottle_tui.host import files
 from botbottle_tui.host.audit import Audit, seal
 
@@ -30,6 +31,19 @@ def test_whole_and_private(audit: Audit, tmp_path: Path) -> None:
     assert audit.verify() == [] and [e["n"] for e in audit.entries()] == [1, 2, 3, 4, 5]
     assert audit.path.stat().st_mode & 0o777 == 0o600
     assert Audit(tmp_path / "none").verify() == []
+
+
+def test_the_end_of_the_log_is_read_back(audit: Audit) -> None:
+    ask = {"slug": "s-1", "time": 7, "kind": "ask-operator", "action": "approve", "who": "me"}
+    audit.append({**ask, "what": "a\u202eb" + "x" * 9000, "answer": "yes"})
+    with audit.path.open("a") as file:
+        file.write('nonsense\n[]\n{"slug": "s-1", "time": "x"}\n{"slug": "s-1", "time": -1}\n')
+    (first, last) = audit.recent("s-1")
+    assert first.time == 0 and last.time == 7
+    assert last.text.startswith("ask-operator approved: a<U+202E>bxxx") and last.text.endswith("x… (yes), by me")
+    assert len(last.text) < 400 and Audit(audit.path.parent / "none").recent("s-1") == ()
+    audit.append({**ask, "what": "z" * (audit_module.TAIL + 1)})
+    assert len(audit.recent("s-1")) == 0, "what one line pushed out is not looked for"
 
 
 def forged(rows: list[str]) -> list[str]:

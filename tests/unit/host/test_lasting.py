@@ -153,7 +153,7 @@ def test_for_good_is_live_and_written(own_state: Path) -> None:
     rig.manifest("box").chmod(0o640)
     ident = rig.ask("egress-block", route("x.example.org", "/a"))
     done, faults = rig.desk.decide([for_good(rig, ident)], lambda line: None)
-    assert faults == () and done[0].endswith("approved, for good")
+    assert faults == () and done[0].endswith("approved for good: x.example.org /a")
     assert "- host: x.example.org" in rig.manifest("box").read_text()
     assert rig.manifest("box").stat().st_mode & 0o777 == 0o640
     (entry,) = rig.desk.audit.entries()

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.api import Agent, BackendError, Fault, Leftover
+from backends.api import Agent, Audited, BackendError, Fault, Leftover
 from botbottle_tui.core import effect as e
 from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity
 from tests.fake_world import NOW, FakeWorld, agent, catalog
 from tests.story import Story, in_tmux
 from tests.unit.story.worlds import SCROLLS, live, many_lines, three
+
+
+def story_decisions_are_in_activity() -> Story:
+    world = three()
+    world.lines["one-1"] += (Audited(NOW + 60, "egress-block approved: a.example.org /x, by me (dashboard)"),)
+    return (
+        Story.of(world)
+        .tick()
+        .sees("= egress-block approved: a.example.org /x, by me")
+        .press("2")
+        .tick()
+        .sees_no("= eg")
+    )
 
 
 def story_paste() -> Story:
