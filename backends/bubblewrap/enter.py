@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 import tty
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from agent_image.providers import HOME
 from backends.api import Limits
 from backends.bubblewrap import limits, proof, seccomp, syscalls
 
+_LAST_WORDS = 0.5  # seconds for what a command wrote before it ended, and how long a silence means that this is all
+_QUIET = 0.05
 _ORDER = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
 
 
@@ -96,8 +99,8 @@ def _copy_size(master: int) -> None:
             fcntl.ioctl(master, termios.TIOCSWINSZ, size)
 
 
-def _relay(master: int) -> None:
-    """Bytes between our terminal and the bottle's, until the command's side is closed."""
+def _relay(master: int, command: int) -> None:
+    """Bytes between our terminal and the bottle's, until the command has ended: what it left running keeps none."""
     saved = termios.tcgetattr(0) if os.isatty(0) else None
     if saved is not None:
         tty.setraw(0, termios.TCSANOW)
@@ -105,9 +108,19 @@ def _relay(master: int) -> None:
     sel = selectors.DefaultSelector()
     sel.register(0, selectors.EVENT_READ)
     sel.register(master, selectors.EVENT_READ)
+    sel.register(command, selectors.EVENT_READ)
+    end = None
     try:
-        while True:
-            for key, _ in sel.select():
+        while end is None or time.monotonic() < end:
+            # A terminal takes a moment to pass on what was written last; what goes on writing must not hold this up.
+            ready = sel.select(None if end is None else _QUIET)
+            if end is not None and not ready:
+                return
+            for key, _ in ready:
+                if key.fd == command:
+                    end = time.monotonic() + _LAST_WORDS
+                    sel.unregister(command)
+                    continue
                 try:
                     data = os.read(key.fd, 65536)
                 except OSError:
@@ -192,7 +205,7 @@ def run(run_folder: Path, argv: list[str], *, tty_wanted: bool, cwd: str) -> int
         signal.signal(sig, lambda number, _: os.kill(pid, number))
     if tty_wanted:
         os.close(slave)
-        _relay(master)
+        _relay(master, os.pidfd_open(pid))
     elif terminals:
         _show(terminals)
     _, status = os.waitpid(pid, 0)

@@ -229,6 +229,16 @@ def test_a_rebuild_keeps_what_the_agent_has(backend: Backend, tmp_path: Path) ->
     terminal.end()
 
 
+def test_the_agent_s_end_counts_and_not_what_it_left_running(backend: Backend) -> None:
+    """A job in the background holds the terminal open, and even writes; the agent has ended all the same."""
+    slug = backend.launch(plan(backend.name), Values(), None, quiet).agent.slug
+    terminal = Terminal(backend.attach_argv(slug, pane=True))
+    terminal.type("(trap '' HUP; while sleep 0.1; do echo still here; done) & disown; echo last wo''rds; exit 3\n")
+    terminal.sees("last words")
+    until(lambda: [a.state for a in backend.enumerate()[0]] == ["done"], 5)
+    terminal.end()
+
+
 def test_workspace_is_the_folder_given(backend: Backend, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
