@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from backends.bubblewrap.limits import default_limits
 from backends.plan import make_plan, mint_slug
 from backends.process import Runner
 from botbottle_tui.host import catalog as manifest_files
-from botbottle_tui.host import cleanup, files, live, preflight, workspace
+from botbottle_tui.host import cleanup, files, last, live, preflight, workspace
 from botbottle_tui.host.approvals import Approvals
 from botbottle_tui.host.outcome import Outcomes
 from botbottle_tui.host.proposals import Inbox
@@ -41,7 +40,6 @@ from manifests.catalog import Catalog
 from sidecar_bundle.shared.activity import Activity, parse_activity
 from sidecar_bundle.shared.layout import PIPELOCK
 
-LAST = "last.json"
 _TAIL = 256 << 10  # bytes of an activity log read at a time
 
 
@@ -102,11 +100,7 @@ class Host:
 
     def last_spec(self) -> LaunchSpec | None:
         """What was launched last."""
-        try:
-            raw = json.loads((self.paths.home / LAST).read_text(encoding="utf-8"))
-            return LaunchSpec(raw["agent"], raw["backend"], Path(raw["cwd"]), WorkspaceMode(raw["workspace"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return last.load(self.paths.home)
 
     def prepare(self, spec: LaunchSpec) -> Prepared:
         """The plan and its checks; touches nothing."""
@@ -184,13 +178,7 @@ class Host:
                 self.records.remove(plan.slug)
                 raise
         if remember and not plan.one_shot:
-            last = {
-                "agent": plan.agent,
-                "backend": plan.backend,
-                "cwd": str(plan.cwd),
-                "workspace": plan.workspace.value,
-            }
-            files.write(self.paths.home / LAST, json.dumps(last) + "\n")
+            last.save(self.paths.home, plan)
         return agent
 
     # One bottle
