@@ -169,7 +169,8 @@ class Prepared:
 class Changes:
     """What the agent changed in its copy: (`A`|`M`|`D`, path) rows, the patch, and whether it was brought out.
 
-    `compared` is False for a bottle without a copy, of whose changes nothing is known here.
+    `compared` is False for a bottle without a copy, of whose changes nothing is known here. `seen` names the state of
+    the copy that was compared: an apply that carries it brings that one out, whatever the agent did since.
     """
 
     slug: str
@@ -178,6 +179,7 @@ class Changes:
     exported: bool
     note: str = ""
     compared: bool = True
+    seen: str = ""
 
 
 class Backend(Protocol):

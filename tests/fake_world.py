@@ -187,8 +187,8 @@ class FakeWorld:
         self.changed[slug] = replace(self.changed[slug], exported=True)
         return HOME / "state" / f"{slug}.patch"
 
-    def apply(self, slug: str) -> str:
-        self._called("apply", slug)
+    def apply(self, slug: str, seen: str) -> str:
+        self._called("apply", slug, seen)
         return f"applied {len(self.changed[slug].files)} files to {CWD}"
 
     def activity(self, slug: str, limit: int) -> tuple[Activity, ...]:

@@ -11,6 +11,8 @@ from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 from sidecar_bundle.shared.visible import visible
 
+LISTED = 30  # changed files that are named before an apply
+
 
 def attach(args: argparse.Namespace) -> int:
     """Shows the agent's terminal here until it ends or one leaves; an agent that has ended is started again."""
@@ -86,6 +88,22 @@ def export(args: argparse.Namespace) -> int:
 
 
 def apply(args: argparse.Namespace) -> int:
-    """Applies the changes to the folder that was copied."""
-    say(Host(host_paths()).apply(args.slug))
+    """Applies the changes to the folder that was copied, after a yes to what they are."""
+    host = Host(host_paths())
+    found = host.changes(args.slug)
+    if not found.files:
+        raise BackendError(f"bottle {args.slug} has no changes to bring out", found.note)
+    for kind, path in found.files[:LISTED]:
+        tell(visible(f"{kind}  {path}", keep=""))
+    if len(found.files) > LISTED:
+        tell(f"and {len(found.files) - LISTED} more")
+    tell(f"{found.note}; bottle-dash diff {args.slug} shows them whole")
+    if not args.yes:
+        if not sys.stdin.isatty():
+            fail("apply wants a yes", "--yes where there is no terminal")
+            return 2
+        if not ask(f"Apply these {len(found.files)} to the folder?"):
+            tell("nothing was changed")
+            return 2
+    say(host.apply(args.slug, found.seen))
     return 0

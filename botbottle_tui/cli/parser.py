@@ -76,9 +76,11 @@ def build(version: str) -> argparse.ArgumentParser:
     for name, help in (
         ("diff", "print what an agent changed in its copy, as a patch"),
         ("export", "write what an agent changed as a patch file and print its path"),
-        ("apply", "apply what an agent changed to the folder that was copied"),
     ):
         verb(name, help).add_argument("slug")
+    apply = verb("apply", "show what an agent changed and, after a yes, apply it to the folder that was copied")
+    apply.add_argument("slug")
+    apply.add_argument("--yes", action="store_true", help="do not ask")
     pin = verb("pin", "show the SSH host key of a bottle's git remote and, after a yes, write it into the manifest")
     pin.add_argument("bottle")
     pin.add_argument("remote", help="its Name, or its key under git.remotes")

@@ -111,8 +111,11 @@ class Export(AboutBottle):
     __slots__ = ()
 
 
-class Apply(AboutBottle):
-    __slots__ = ()
+@dataclass(frozen=True, slots=True)
+class Apply:
+    slug: str
+    seen: str = ""
+    seq: int = 0
 
 
 class FindLeftovers(Plain):

@@ -211,9 +211,9 @@ class Host:
         """The changes as a patch file."""
         return self.outcomes.export(slug)
 
-    def apply(self, slug: str) -> str:
+    def apply(self, slug: str, seen: str = "") -> str:
         """The changes into the operator's folder."""
-        return self.outcomes.apply(slug)
+        return self.outcomes.apply(slug, seen)
 
     def activity(self, slug: str, limit: int) -> tuple[Activity | Audited, ...]:
         """The last `limit` decisions of the bottle's bundle, and those of the operator about it."""

@@ -25,14 +25,13 @@ class Outcomes:
     def remember(self, slug: str) -> None:
         """Takes the tree that changes are measured from."""
         folder = self.records.folder(slug)
-        taken = self._store(slug).take(folder / "workspace")
-        files.write(folder / _BASE, json.dumps([taken.ident, taken.left_out]))
+        files.write(folder / _BASE, _dump(self._store(slug).take(folder / "workspace")))
 
     def changes(self, slug: str) -> Changes:
         """What differs now. A bottle without a copy has no changes, and a note that says why."""
         record = self.records.load(slug)
         if record is None:
-            raise BackendError(f"no bottle {slug}", "bottle-dash list active")
+            raise self._unknown(slug)
         if record.workspace != "copy":
             bind = f"it works in {record.cwd} itself: look there, with git status for instance"
             note = bind if record.workspace == "bind" else "it has no workspace: its files go when it stops"
@@ -46,7 +45,7 @@ class Outcomes:
         if after.left_out:
             note += f"; left out as too large, too deep or unreadable: {', '.join(p for p, _, _ in after.left_out[:5])}"
             note += f" and {len(after.left_out) - 5} more" if len(after.left_out) > 5 else ""
-        return Changes(slug, changed, patch, done, note)
+        return Changes(slug, changed, patch, done, note, seen=_dump(after))
 
     def export(self, slug: str) -> Path:
         """Writes the patch to `exports/<slug>.patch` (0600)."""
@@ -83,10 +82,10 @@ class Outcomes:
             raise BackendError(f"the copy of {slug} cannot be kept: {error.strerror}", f"see {target.parent}") from None
         return target
 
-    def apply(self, slug: str) -> str:
-        """Applies the patch to the folder that was copied, all of it or nothing."""
+    def apply(self, slug: str, seen: str = "") -> str:
+        """Applies the patch to the folder that was copied, all of it or nothing: as it was `seen`, else as it is."""
         record = self.records.load(slug)
-        data, before, after = self._patch(slug)
+        data, before, after = self._patch(slug, seen)
         assert record is not None
         cwd = Path(record.cwd)
         if not cwd.is_dir():
@@ -101,21 +100,32 @@ class Outcomes:
                 f"bottle-dash export {slug}, then git apply --3way there",
             ) from None
         files.write(self.records.folder(slug) / _EXPORTED, after.ident)
-        return f"{len(store.files(before.ident, after))} files changed in {cwd}"
+        count = len(store.files(before.ident, after))
+        return f"{count} file{'' if count == 1 else 's'} changed in {cwd}"
 
-    def _patch(self, slug: str) -> tuple[bytes, Tree, Tree]:
+    def _unknown(self, slug: str) -> BackendError:
+        """There is no such bottle; of one that is gone, what it left is named."""
+        patch, copy = self.exports / f"{slug}.patch", self.exports / slug
+        if Path(slug).name == slug and patch.is_file():
+            return BackendError(f"{slug} is gone; what it changed is kept in {patch}", f"git apply {patch}")
+        if Path(slug).name == slug and copy.is_dir():
+            return BackendError(f"{slug} is gone; its whole copy is kept in {copy}", f"look there: {copy}")
+        return BackendError(f"no bottle {slug}", "bottle-dash list active")
+
+    def _patch(self, slug: str, seen: str = "") -> tuple[bytes, Tree, Tree]:
         found = self.changes(slug)
-        if not found.files:
+        if not found.files and not seen:
             raise BackendError(f"bottle {slug} has no changes to bring out", found.note)
         before, after = self._trees(slug)
+        if seen:
+            after = _tree(seen)
         return self._store(slug).patch(before.ident, after), before, after
 
     def _trees(self, slug: str) -> tuple[Tree, Tree]:
         try:
-            ident, left_out = json.loads(self._read(slug, _BASE))
+            before = _tree(self._read(slug, _BASE))
         except ValueError:
             raise BackendError(f"bottle {slug} has no record of its copy's first state") from None
-        before = Tree(ident, tuple((p, size, time) for p, size, time in left_out))
         return before, self._store(slug).take(self.records.folder(slug) / "workspace")
 
     def _store(self, slug: str) -> Snapshots:
@@ -126,3 +136,12 @@ class Outcomes:
             return (self.records.folder(slug) / name).read_text()
         except OSError:
             return ""
+
+
+def _dump(tree: Tree) -> str:
+    return json.dumps([tree.ident, tree.left_out])
+
+
+def _tree(text: str) -> Tree:
+    ident, left_out = json.loads(text)
+    return Tree(ident, tuple((path, size, time) for path, size, time in left_out))

@@ -90,8 +90,8 @@ def _perform(effect: e.Effect, seams: Seams, post: Callable[[m.Msg], None]) -> m
             return m.ChangesLoaded(seq, world.changes(slug))
         case e.Export(slug=slug):
             return m.Exported(seq, slug, world.export(slug))
-        case e.Apply(slug=slug):
-            return m.Applied(seq, slug, world.apply(slug))
+        case e.Apply(slug=slug, seen=seen):
+            return m.Applied(seq, slug, world.apply(slug, seen))
         case e.FindLeftovers():
             return m.LeftoversFound(seq, world.leftovers())
         case e.Sweep(leftovers=leftovers):

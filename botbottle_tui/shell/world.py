@@ -94,8 +94,8 @@ class World(Protocol):
         """Writes the changes as a patch beside the state folders and answers its path."""
         ...
 
-    def apply(self, slug: str) -> str:
-        """Applies the changes to the folder that was copied; answers one line that says what was done."""
+    def apply(self, slug: str, seen: str) -> str:
+        """Applies the changes that were `seen` to the folder that was copied; answers one line that says so."""
         ...
 
     def activity(self, slug: str, limit: int) -> tuple[Activity | Audited, ...]:

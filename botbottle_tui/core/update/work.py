@@ -59,7 +59,9 @@ def ask_apply(model: Model) -> Model:
         return model
     where = view.changes.note.removeprefix("against ").partition(" as it was copied")[0]
     lines = (f"{files(len(view.changes.files))} of {view.slug} will be changed, added or deleted in {where}.",)
-    return push(model, Confirm("Apply the changes?", lines, (Choice("y", "apply", Apply(view.slug)),)))
+    return push(
+        model, Confirm("Apply the changes?", lines, (Choice("y", "apply", Apply(view.slug, view.changes.seen)),))
+    )
 
 
 def applied(model: Model, msg: Applied) -> Model:

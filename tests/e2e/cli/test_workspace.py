@@ -117,7 +117,11 @@ def test_round_trip_with_a_hostile_agent(person: Person, tmp_path: Path) -> None
     subprocess.run(["git", "clone", "-q", str(folder), str(copied)], check=True, capture_output=True)
     subprocess.run(["git", "apply", str(patch)], cwd=copied, check=True, capture_output=True)
 
-    applied = person.dash("apply", slug, timeout=60)
+    asked = person.dash("apply", slug, timeout=60)
+    assert (
+        asked.returncode == 2 and "M  text.txt" in asked.stderr and "--yes" in asked.stderr and tree(folder) == before
+    )
+    applied = person.dash("apply", slug, "--yes", timeout=60)
     assert applied.returncode == 0, applied.stderr
     after = tree(folder)
     expected = {
@@ -139,7 +143,7 @@ def test_round_trip_with_a_hostile_agent(person: Person, tmp_path: Path) -> None
     assert {n: v for n, v in tree(copied).items() if n != "secret"} == {n: v for n, v in after.items() if n != "secret"}
     assert not mark.exists()
     # the same folder once more does not fit, and says so
-    again = person.dash("apply", slug)
+    again = person.dash("apply", slug, "--yes")
     assert again.returncode == 1 and "do not fit" in again.stderr and "Traceback" not in again.stderr
 
     stopped = person.dash("stop", slug, "--yes")

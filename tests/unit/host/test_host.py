@@ -160,6 +160,16 @@ def test_what_was_not_brought_out_is_kept_at_the_stop(host: Host, project: Path,
     assert kept == own_state / "exports" / f"{slug}.patch" and kept.stat().st_mode & 0o777 == 0o600
     subprocess.run(["git", "apply", str(kept)], cwd=project, check=True)
     assert (project / "kept.txt").read_text() == "changed\n"
+    for ask in (host.changes, host.export, host.apply):
+        with pytest.raises(BackendError, match=f"{slug} is gone; what it changed is kept in {kept}") as caught:
+            ask(slug)
+        assert caught.value.hint == f"git apply {kept}"
+    kept.unlink()
+    kept.with_suffix("").mkdir()
+    with pytest.raises(BackendError, match=f"its whole copy is kept in {kept.with_suffix('')}"):
+        host.changes(slug)
+    with pytest.raises(BackendError, match="no bottle"):
+        host.changes(f"x/../{slug}")
 
 
 def test_nothing_from_inside_runs_on_the_host(host: Host, project: Path, own_state: Path, tmp_path: Path) -> None:
@@ -286,8 +296,12 @@ def test_what_a_patch_leaves_out_is_named_and_not_deleted(
     (inside / "kept.txt").write_text("changed\n")
     found = host.changes(slug)
     assert [path for _, path in found.files] == ["kept.txt"] and "blob.bin" in found.note
-    host.apply(slug)
-    assert (project / "blob.bin").exists()
+    (inside / "kept.txt").write_text("changed again\n")
+    (inside / "more.txt").write_text("since\n")
+    host.apply(slug, found.seen)
+    assert (project / "kept.txt").read_text() == "changed\n", "what was seen, and not what came since"
+    assert (project / "blob.bin").exists() and not (project / "more.txt").exists()
+    assert not host.changes(slug).exported
     (inside / "gone.txt").write_text("y" * 200)
     assert "gone.txt" in host.changes(slug).note
     assert Path(host.stop(slug, drop_changes=False)).is_dir()
