@@ -47,12 +47,12 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask(question: str) -> bool:
-    """A yes/no question on the terminal; anything but y or yes is no."""
-    sys.stderr.write(f"{question} [y/N] ")
+def ask(question: str, word: str = "") -> bool:
+    """A yes/no question on the terminal; anything but y or yes, or with `word` anything but that, is no."""
+    sys.stderr.write(f"{question} [{f'type {word}' if word else 'y/N'}] ")
     sys.stderr.flush()
     try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return sys.stdin.readline().strip().lower() in ((word,) if word else ("y", "yes"))
     except KeyboardInterrupt:
         return False
 

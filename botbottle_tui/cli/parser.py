@@ -86,6 +86,7 @@ def build(version: str) -> argparse.ArgumentParser:
     pin.add_argument("remote", help="its Name, or its key under git.remotes")
     pin.add_argument("--fingerprint", metavar="SHA256:...", help="pin the key with this fingerprint, or none")
     pin.add_argument("--yes", action="store_true", help="do not ask; only together with --fingerprint")
+    pin.add_argument("--replace", action="store_true", help="agree that another key, which is pinned already, goes")
     _json(verb("proposals", "list what waits for an answer: id, bottle, kind, seconds, what"))
     approve = verb("approve", "approve a proposal, after a look at what it changes")
     approve.add_argument("id", help="as `proposals` shows it; its first digits will do")

@@ -69,15 +69,33 @@ def pin(args: argparse.Namespace) -> int:
         return 0
     for row in difflib.unified_diff(old.splitlines(), new.splitlines(), str(path), str(path), lineterm="", n=2):
         say(visible(row))
+    if remote.known_host_key:
+        tell(f"WARNING: {remote.name} is pinned to another key, which would be replaced:")
+        tell(visible(f"  old  {_shown(remote.known_host_key)}\n  new  {_shown(line)}"))
+        tell("A changed key can mean that somebody stands in between: ask the host's operator why it changed.")
+        if args.yes and not args.replace:
+            fail(f"the key of {remote.name} was not replaced", "--replace says that it is meant to be")
+            return 2
     if not args.yes:
         if not sys.stdin.isatty():
             fail("pin wants a yes", "--yes together with --fingerprint SHA256:... where there is no terminal")
             return 2
-        if not ask(f"Write {chosen.kind} {chosen.fingerprint} into {path}?"):
+        question = f"Write {chosen.kind} {chosen.fingerprint} into {path}?"
+        if not ask(question, "replace" if remote.known_host_key and not args.replace else ""):
+            tell("nothing was changed")
             return 2
     edit.write()
     tell(f"pinned; it holds for bottles of {bottle.name} that start from now on")
     return 0
+
+
+def _shown(line: str) -> str:
+    """A key as a person compares it."""
+    kind, _, key = line.partition(" ")
+    try:
+        return f"{kind} {HostKey(kind, key.split()[0]).fingerprint}"
+    except (ValueError, IndexError):
+        return line
 
 
 def scan(runner: Runner, remote: GitRemote) -> list[HostKey]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def path(own_state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pinned(name: str = "dev") -> int:
-    return main(["pin", name, "app", "--yes", "--fingerprint", KEY.fingerprint])
+    return main(["pin", name, "app", "--yes", "--replace", "--fingerprint", KEY.fingerprint])
 
 
 def with_line(line: str) -> str:
@@ -83,3 +85,47 @@ def test_what_cannot_be_edited_safely_is_left_alone(path: Path, shape: str, caps
     assert path.read_text() == STRANGE[shape]
     err = capsys.readouterr().err
     assert "cannot be edited safely" in err and f"write under it by hand: KnownHostKey: ssh-ed25519 {KEY.key}" in err
+
+
+class Person(io.StringIO):
+    """At a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("more", "typed", "status"),
+    [
+        (["--yes", "--fingerprint", KEY.fingerprint], "", 2),
+        (["--yes", "--replace", "--fingerprint", KEY.fingerprint], "", 0),
+        ([], "y\n", 2),
+        ([], "yes\n", 2),
+        ([], "replace\n", 0),
+        (["--replace"], "y\n", 0),
+    ],
+)
+def test_another_key_is_not_replaced_by_a_plain_yes(
+    path: Path,
+    more: list[str],
+    typed: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path.write_text(with_line(f"      KnownHostKey: {OLD}\n"))
+    monkeypatch.setattr(sys, "stdin", Person(typed))
+    assert main(["pin", "dev", "app", *more]) == status
+    err = capsys.readouterr().err
+    old = pin.HostKey(*OLD.split()).fingerprint
+    assert "WARNING: app is pinned to another key" in err
+    assert f"old  ssh-ed25519 {old}\n  new  ssh-ed25519 {KEY.fingerprint}\n" in err
+    assert path.read_text() == with_line(LINE if status == 0 else f"      KnownHostKey: {OLD}\n")
+
+
+def test_a_first_key_takes_a_plain_yes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.write_text(BASE)
+    monkeypatch.setattr(sys, "stdin", Person("y\n"))
+    assert main(["pin", "dev", "app"]) == 0 and "WARNING" not in capsys.readouterr().err
