@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from dataclasses import asdict
 from types import FrameType
 
 from backends.api import LaunchPlan, LaunchSpec, Prepared, Values, WorkspaceMode
 from backends.provision import agent_env
 from botbottle_tui.cli.out import Steps, ask, check_line, dump, fail, interactive, say, secret, tell
+from botbottle_tui.core.preflight_text import limits_text
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
 from sidecar_bundle.shared.visible import visible
@@ -24,13 +26,12 @@ def run(args: argparse.Namespace) -> int:
     prepared = host.prepare(spec)
     if args.dry_run and args.json:
         dump(as_json(prepared))
-    else:
+    elif prepared.plan is not None:
         write = tell if args.command or not (interactive() or args.dry_run) else say
-        for line in lines(prepared):
+        for line in lines(prepared, failed=args.dry_run):
             write(visible(line, keep=""))
     if prepared.plan is None or not prepared.ok:
-        bad = next(c for c in prepared.checks if not c.ok)
-        fail(f"cannot start {args.agent}: {bad.name}: {bad.detail}", bad.fix)
+        _refuse(prepared, told=args.dry_run and not args.json and prepared.plan is not None)
         return 1
     if args.dry_run:
         return 0
@@ -51,6 +52,15 @@ def run(args: argparse.Namespace) -> int:
             tell(f"bottle-dash: {name} is not protected: {reason}, so no request is stopped for it")
     values = host.host_values(plan, answers)
     return one_shot(host, plan, values) if args.command else session(host, plan, values)
+
+
+def _refuse(prepared: Prepared, *, told: bool) -> None:
+    """Why it cannot start, a line for each failure; what was `told` among the checks is not said again."""
+    bad, what = [c for c in prepared.checks if not c.ok], f"cannot start {prepared.spec.agent}"
+    if told:
+        fail(f"{what}: {len(bad)} check{'' if len(bad) == 1 else 's'} failed, see above")
+    for check in () if told else bad:
+        fail(f"{what}: {check.name}: {check.detail}", check.fix)
 
 
 def session(host: Host, plan: LaunchPlan, values: Values) -> int:
@@ -90,8 +100,11 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def lines(prepared: Prepared) -> list[str]:
-    """The preflight as text: names of variables, never values; placeholders are left out."""
+def lines(prepared: Prepared, *, failed: bool) -> list[str]:
+    """The preflight as text: names of variables, never values; placeholders are left out, and unless `failed` failures.
+
+    What failed stands last, beside the line that says so.
+    """
     plan = prepared.plan
     out: list[str] = []
     if plan is not None:
@@ -102,11 +115,14 @@ def lines(prepared: Prepared) -> list[str]:
             f"backend    {plan.backend}",
             f"workspace  {plan.workspace.value}" + (f" {plan.cwd}" if plan.workspace is not WorkspaceMode.NONE else ""),
             f"routes     {', '.join(route_text(plan)) or 'none: nothing can be reached'}",
+            f"git        {', '.join(f'{r.host}: {r.upstream}' for r in plan.remotes) or 'none'}",
+            f"sidecars   {', '.join(plan.daemons)}",
+            f"limits     {limits_text(plan.limits)}",
             f"env        {', '.join(v.name for v in plan.env if v.kind != 'placeholder') or 'none'}",
             f"skills     {', '.join(p.name for p in plan.skills) or 'none'}",
             f"files      {', '.join(f.path for f in plan.files)}",
         ]
-    return out + [check_line(c) for c in prepared.checks]
+    return out + [check_line(c) for c in sorted(prepared.checks, key=lambda c: not c.ok) if failed or c.ok]
 
 
 def route_text(plan: LaunchPlan) -> list[str]:
@@ -136,6 +152,9 @@ def as_json(prepared: Prepared) -> dict[str, object]:
         "cwd": str(plan.cwd),
         "argv": plan.argv,
         "routes": route_text(plan),
+        "remotes": {r.name: r.upstream for r in plan.remotes},
+        "sidecars": plan.daemons,
+        "limits": asdict(plan.limits),
         "env": [v.name for v in plan.env if v.kind != "placeholder"],
         "tokens": [t.host_var for t in plan.tokens],
         "skills": [p.name for p in plan.skills],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.api import Check, EnvVar, LaunchPlan, WorkspaceMode
+from backends.api import Check, EnvVar, LaunchPlan, Limits, WorkspaceMode
 from botbottle_tui.core.model import Model
 from botbottle_tui.core.overlay import Preflight
 from botbottle_tui.core.styled import Line, Style, line
@@ -66,6 +66,11 @@ def _who(plan: LaunchPlan) -> list[Line]:
     ]
 
 
+def limits_text(limits: Limits) -> str:
+    """The bounds of a bottle in a line."""
+    return f"{limits.memory >> 20} MiB memory, {limits.pids} processes, {limits.files} open files"
+
+
 def _source(source: str) -> str:
     return "this repository" if source == "repository" else source
 
@@ -77,9 +82,7 @@ def _what(plan: LaunchPlan, texts: bool) -> list[Line]:
     out += _many("skills", [p.name for p in plan.skills])
     out += _many("git", [f"{r.host}: {r.upstream}" for r in plan.remotes])
     out.append(_field("sidecars", ", ".join(plan.daemons)))
-    mib = 1024 * 1024
-    limits = f"{plan.limits.memory // mib} MiB memory, {plan.limits.pids} processes, {plan.limits.files} open files"
-    out.append(_field("limits", limits))
+    out.append(_field("limits", limits_text(plan.limits)))
     out += _many("note", list(plan.notes), style="warn")
     for i, file in enumerate(plan.files):
         label = "files" if i == 0 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,40 @@ def test_no_script_takes_a_repositorys_agent_for_yours(
         assert run(words) == 2
         assert "--repository-agent" in capsys.readouterr().err
     assert not (own_state / "state").exists()
+
+
+REMOTE = """---
+agent_provider: {template: shell}
+env: {TEAM: "${NO_SUCH_TEAM}"}
+git:
+  remotes:
+    git.example.org: {Name: app, Upstream: "ssh://git@git.example.org/a.git", IdentityFile: /nowhere/key}
+---
+"""
+
+
+def test_the_dry_run_tells_all_and_each_failure_once(own_state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, text in (("bottles", REMOTE), ("agents", "---\nbottle: box\n---\n")):
+        (own_state / folder).mkdir(parents=True)
+        (own_state / folder / "box.md").write_text(text)
+    assert run(["start", "box", "--dry-run"]) == 1
+    out, err = capsys.readouterr()
+    for line in (
+        "git        git.example.org: ssh://git@git.example.org/a.git",
+        "sidecars   egress, git-gate, supervise",
+    ):
+        assert f"\n{line}\n" in out
+    assert re.search(r"\nlimits     \d+ MiB memory, \d+ processes, \d+ open files\n", out)
+    assert (out + err).count("the host variable NO_SUCH_TEAM is not set") == 1
+    failed = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert out.splitlines()[-len(failed) :] == failed, "they stand last"
+    assert err == f"bottle-dash: cannot start box: {len(failed)} checks failed, see above\n"
+    assert run(["start", "box", "--yes"]) == 1
+    out, err = capsys.readouterr()
+    assert "FAIL" not in out + err and err.count("bottle-dash: cannot start box: ") == len(failed)
+    assert err.count("the host variable NO_SUCH_TEAM is not set (export NO_SUCH_TEAM=...)\n") == 1
+    assert run(["start", "box", "--dry-run", "--json"]) == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["remotes"] == {"app": "ssh://git@git.example.org/a.git"} and "egress" in told["sidecars"]
+    assert told["limits"]["pids"] > 0 and "NO_SUCH_TEAM" in err
