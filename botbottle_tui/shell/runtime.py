@@ -146,7 +146,8 @@ class Dashboard:
                 self.loop.screen_size = None
                 self.receive(self._msg.Resized(*self._size()))
             elif isinstance(key, str):
-                self.receive(self._msg.KeyPressed(key))
+                for one in apart(key):
+                    self.receive(self._msg.KeyPressed(one))
         return []
 
     def _size(self) -> tuple[int, int]:
@@ -162,6 +163,12 @@ class Dashboard:
     def _from_thread(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop has ended; so has whoever waited for the answer
             self.loop.call_from_thread(call, *args)
+
+
+def apart(key: str) -> tuple[str, ...]:
+    """A key as the keys that were pressed: Esc with another right behind it looks to urwid like one key with Meta."""
+    rest = key.removeprefix("meta ")
+    return (key,) if rest == key else ("esc", rest)
 
 
 def _exit() -> None:

@@ -233,6 +233,12 @@ def test_from_first_frame_to_the_foreground_and_back(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists(), "nothing went wrong, so nothing was logged"
 
 
+@pytest.mark.parametrize("keys", ["\x1bn", "\x1b\x1b[Bn", "\x1b\tn"])
+def test_esc_acts_alone_and_so_does_the_key_right_behind_it(tmp_path: Path, keys: str) -> None:
+    t = Terminal(tmp_path / "home").until("Nothing runs").type("?").until("Keys").type(keys).until("New agent")
+    assert t.type("\x1bq").end() == 0
+
+
 def test_a_fault_of_its_own_restores_the_terminal_and_leaves_a_report(tmp_path: Path) -> None:
     t = Terminal(tmp_path, "bug").until("Nothing runs").type("?")
     assert t.end() == 1
