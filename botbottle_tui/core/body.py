@@ -211,9 +211,9 @@ def _of(leftover: Leftover) -> str:
 
 
 def hint(model: Model, columns: int) -> str:
-    """The footer's line: as many keys as fit, `? help` always when it can be pressed."""
+    """The footer's line: as many keys as fit, and always the one that shows the others or leads out."""
     keys = [f"{key} {word}" for key, word in footer(model)]
-    last = "? help" if resolve(model, "?") and "? help" in keys else ""
+    last = next((way for way in ("? help", "Esc leave") if way in keys), "")
     if last:
         keys.remove(last)
     out = last

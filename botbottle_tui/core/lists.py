@@ -14,11 +14,12 @@ from sidecar_bundle.shared.activity import Activity
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A row of a picker. `blocked` says why it cannot be chosen, "" when it can."""
+    """A row of a picker. `blocked` says why it cannot be chosen, "" when it can; `fix` what to do about that."""
 
     key: str
     detail: str = ""
     blocked: str = ""
+    fix: str = ""
 
 
 def rows(model: Model) -> tuple[Agent, ...]:
@@ -113,7 +114,9 @@ def items(model: Model, picker: Picker) -> tuple[Item, ...]:
             every = agent_items(model)
         case "backend":
             every = tuple(
-                Item(b.name, b.strength if b.available.ok else "", "" if b.available.ok else b.available.detail or "?")
+                Item(b.name, b.strength)
+                if b.available.ok
+                else Item(b.name, "", b.available.detail or "it cannot be used here", b.available.fix)
                 for b in model.backends or ()
             )
         case "workspace":

@@ -89,7 +89,8 @@ def no_choice(model: Model) -> str:
     index = picker_at(picker, shown)
     if index < 0:
         return "finding out which agents can start; or move to one"
-    return shown[index].blocked
+    at = shown[index]
+    return f"{at.blocked}; {at.fix}" if at.blocked and at.fix else at.blocked
 
 
 def no_launch(model: Model) -> str:

@@ -40,13 +40,18 @@ def scrolled(model: Model, overlay: Overlay, room: int) -> tuple[Any, int, str]:
 
 
 def picker(model: Model, overlay: Picker, room: int) -> tuple[Any, int, str]:
-    """The rows that match, and all of the reason when the one under the cursor cannot be chosen."""
+    """The rows that match, and of the one under the cursor all that its row cuts off, or why it cannot be chosen."""
     shown = items(model, overlay)
     cursor = picker_at(overlay, shown)
     reason: list[Line] = []
-    if cursor >= 0 and shown[cursor].blocked:
-        reason = wrapped([line(f"! {shown[cursor].blocked}", "bad")], width(model))[: max(1, room // 2)]
     names = max((columns(clean(i.key)) for i in shown[:200]), default=8)
+    if cursor >= 0:
+        at = shown[cursor]
+        if at.blocked:
+            reason = [line(f"! {at.blocked}", "bad"), *([line(f"fix: {at.fix}")] if at.fix else [])]
+        elif min(names, width(model) // 2) + columns(clean(at.detail)) + 4 > width(model):
+            reason = [line(at.detail, "dim")]
+        reason = wrapped(reason, width(model))[: max(1, room // 2)]
     if shown:
         rows = Rows(
             len(shown),

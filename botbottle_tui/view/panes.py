@@ -48,7 +48,8 @@ def agents(model: Model) -> Any:
     if poll and model.now - poll.since > SLOW:
         title += f" · listing for {age(model.now - poll.since)}"
     if not shown:
-        return titled(model, Pane.AGENTS, title, fixed(beginning(model), pad=1))
+        lines = wrapped(beginning(model), max(10, model.size[0] - 2), 3)
+        return titled(model, Pane.AGENTS, title, fixed(lines, pad=1))
     longest = max((columns(clean(a.slug)) for a in shown[:200]), default=8)
     body = Rows(
         len(shown), lambda i, w: agent_row(model, shown[i], i, w, longest), start=None, cursor=row_at(model, shown)
@@ -86,7 +87,8 @@ def agent_row(model: Model, agent: Agent, index: int, width: int, longest: int) 
         if width >= 76 and (daemons := services(agent)):
             rest += f"  {daemons}"
     if bad := trouble(agent):
-        rest = f"{services(agent)} ! {bad}"
+        # Where there is little room, the reason before the names.
+        rest = f"{services(agent)} ! {bad}" if width >= 76 else f"! {bad}"
     if waits := count(model, agent.slug):
         rest = f"[{waits} waiting] {rest}"
     style = STATE_STYLES[agent.state]
@@ -99,10 +101,16 @@ def activity_title(model: Model) -> str:
     title = f"Activity of {model.selected}" if model.selected else "Activity"
     if model.activity_back:
         title += f" · {model.activity_back} back, G: newest"
+    return title + "".join(f" ! {text}" for text in faults(model))
+
+
+def faults(model: Model) -> list[str]:
+    """What is wrong with the selected bottle and its Activity."""
     agent = selected(model)
-    if agent and (bad := trouble(agent)):
-        title += f" ! {bad}"
-    return title + (f" ! {model.activity_fault}" if model.activity_fault else "")
+    found = [trouble(agent)] if agent else []
+    if agent and agent.state in ("error", "lost", "foreign"):
+        found.append(row_note(model, agent))
+    return [text for text in (*found, model.activity_fault) if text]
 
 
 class ActivityLines(urwid.Widget):
@@ -116,6 +124,18 @@ class ActivityLines(urwid.Widget):
         self.model = model
 
     def render(self, size: tuple[int, int], focus: bool = False) -> Any:  # type: ignore[override]
+        width, height = size
+        pinned: list[Line] = []
+        if columns(clean(activity_title(self.model))) + 3 > width:  # the title cuts it off
+            pinned = wrapped([line(f"! {text}", "bad") for text in faults(self.model)], max(10, width - 2))
+            pinned = pinned[: max(0, height - 1)]
+        if not pinned:
+            return self._lines((width, height))
+        rest = self._lines((width, height - len(pinned)))
+        above = fixed(pinned, pad=1).render((width, len(pinned)))
+        return urwid.CanvasCombine([(above, None, False), (rest, None, False)])
+
+    def _lines(self, size: tuple[int, int]) -> Any:
         width, height = size
         entries = activity(self.model)
         end = max(min(1, len(entries)), len(entries) - self.model.activity_back)

@@ -23,7 +23,7 @@ from tests.story import Story, in_tmux
 from tests.unit.story.worlds import SECRET, asking, three, unwell
 
 SCREENS = Path(__file__).parents[2] / "screens"
-SIZES = ((60, 20), (80, 24), (160, 50))
+SIZES = ((50, 15), (60, 20), (80, 24), (160, 50))
 
 
 def everything() -> FakeWorld:
