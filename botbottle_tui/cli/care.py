@@ -6,9 +6,10 @@ import argparse
 import os
 import shutil
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from backends.api import BackendError, Check, HostPaths
+from backends.api import BackendError, BackendInfo, Check, HostPaths
 from backends.bubblewrap.limits import describe
 from backends.bundle_env import BundleEnv, supervise_env, upstream_ca
 from botbottle_tui.cli.out import ask, check_line, dump, fail, leave, say, tell
@@ -52,10 +53,7 @@ def examine(paths: HostPaths) -> list[Check]:
     host = Host(paths)
     version = ".".join(str(n) for n in sys.version_info[:3])
     checks = [Check("python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer")]
-    backends = [info.available for info in host.backends()]
-    # One that is not there is no fault of the machine while another can be used.
-    usable = any(check.ok for check in backends)
-    checks += [check if check.ok or not usable else replace(check, ok=True, warn=True) for check in backends]
+    checks += backend_checks(host.backends())
     bounded, how = describe()
     checks.append(Check("limits", True, how, warn=not bounded))
     checks.append(_tool(host, "git", True))
@@ -68,6 +66,17 @@ def examine(paths: HostPaths) -> list[Check]:
         checks.append(Check("certificates", False, error.message, error.hint))
     checks.append(_state(paths))
     return checks
+
+
+def backend_checks(backends: Sequence[BackendInfo]) -> list[Check]:
+    """Whether each can be used, and what to do where not: no fault of the machine while another can be."""
+    usable, out = any(b.available.ok for b in backends), []
+    for backend in backends:
+        check = backend.available
+        detail = f"{'usable' if check.ok else 'not usable'}: {check.detail}"
+        ok = check.ok or usable
+        out.append(Check(f"backend {backend.name}", ok, detail, check.fix, warn=check.warn or not check.ok))
+    return out
 
 
 def _tool(host: Host, name: str, needed: bool) -> Check:

@@ -70,7 +70,7 @@ def secret(question: str, name: str) -> str:
 def check_line(check: Check) -> str:
     """One check as one line."""
     mark = "FAIL" if not check.ok else "warn" if check.warn else "ok"
-    fix = f"  -> {check.fix}" if check.fix and not check.ok else ""
+    fix = f"  -> {check.fix}" if check.fix and (check.warn or not check.ok) else ""
     return visible(f"{mark:<5}{check.name}: {check.detail}{fix}", keep="")
 
 

@@ -44,6 +44,7 @@ class Action(Enum):
     ERASE_ALL = "erase-all"
     LAUNCH = "launch"
     MODE = "mode"
+    BACKEND = "backend"
     FOLDER = "folder"
     TEXTS = "texts"
     RECHECK = "recheck"

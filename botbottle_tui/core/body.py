@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from backends.api import Changes, Leftover
 from botbottle_tui.core.action import Context
-from botbottle_tui.core.keymap import contexts, footer, key_names, resolve, sections
+from botbottle_tui.core.keymap import contexts, footer, key_names, sections
 from botbottle_tui.core.model import Model, pop
 from botbottle_tui.core.overlay import (
     Batch,

@@ -83,6 +83,7 @@ KEYMAP: tuple[Binding, ...] = (
     _leave("picker", "clear what was typed, then leave"),
     Binding("preflight", ("enter",), Action.LAUNCH, "start the agent", no.no_launch, "start"),
     Binding("preflight", ("w",), Action.MODE, "workspace: copy, bind, none", short="workspace"),
+    Binding("preflight", ("b",), Action.BACKEND, "backend: the next that can be used here", no.no_backend, "backend"),
     Binding("preflight", ("f",), Action.FOLDER, "edit the folder", no.no_folder, "folder"),
     Binding("preflight", ("v",), Action.TEXTS, "show or hide the text of the files", short="files"),
     Binding("preflight", ("r",), Action.RECHECK, "check again", short="recheck"),

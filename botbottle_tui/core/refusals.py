@@ -5,7 +5,7 @@ from __future__ import annotations
 from backends.api import WorkspaceMode
 from botbottle_tui.core.effect import Apply, ChangeRules, Decide, EditRequest, EditRules, Export, Launch, Stop
 from botbottle_tui.core.inbox import waiting
-from botbottle_tui.core.lists import fresh_home, items, picker_at, selected
+from botbottle_tui.core.lists import available, fresh_home, items, picker_at, selected
 from botbottle_tui.core.model import Model, waiting_for
 from botbottle_tui.core.overlay import (
     Batch,
@@ -107,6 +107,17 @@ def no_launch(model: Model) -> str:
         fix = f"; {failed[0].fix}" if failed[0].fix else ""
         return f"cannot start: {failed[0].name}: {failed[0].detail}{fix}{more}"
     return "" if flight.prepared.plan else "cannot start: there is no plan"
+
+
+def no_backend(model: Model) -> str:
+    flight = model.overlays[-1]
+    if model.backends is None:
+        return "the backends are still being looked at"
+    now = flight.spec.backend if isinstance(flight, Preflight) else ""
+    if any(b.name != now for b in available(model)):
+        return ""
+    why = (f"{b.name}: {b.available.detail}; {b.available.fix}" for b in model.backends if not b.available.ok)
+    return f"no other backend can be used here ({'. '.join(why) or 'there is none'})"
 
 
 def no_folder(model: Model) -> str:

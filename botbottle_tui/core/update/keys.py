@@ -118,6 +118,8 @@ def act(model: Model, binding: Binding, key: str) -> Step:
             return launch.confirmed(model)
         case Action.MODE:
             return launch.next_mode(model)
+        case Action.BACKEND:
+            return launch.next_backend(model)
         case Action.FOLDER:
             return launch.edit_folder(model), ()
         case Action.TEXTS:

@@ -98,6 +98,15 @@ def next_mode(model: Model) -> Step:
     return _again(model, replace(flight.spec, workspace=mode))
 
 
+def next_backend(model: Model) -> Step:
+    """The next backend that can be used here, and round again; checked anew."""
+    flight, names = model.overlays[-1], [b.name for b in available(model)]
+    if not isinstance(flight, Preflight):
+        return model, ()
+    at = names.index(flight.spec.backend) if flight.spec.backend in names else -1
+    return _again(model, replace(flight.spec, backend=names[(at + 1) % len(names)]))
+
+
 def recheck(model: Model) -> Step:
     """The same launch, checked anew."""
     flight = model.overlays[-1]

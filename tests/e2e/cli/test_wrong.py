@@ -126,7 +126,7 @@ def test_missing_programs(person: Person) -> None:
         words = ("env", f"PATH={places}", person.program)
         checked = person.run(*words, "doctor")
         package = {"bwrap": "bubblewrap"}.get(gone, gone)
-        (line,) = [x for x in checked.stdout.splitlines() if x[5:].startswith(f"{package}:")]
+        (line,) = [x for x in checked.stdout.splitlines() if x[5:].removeprefix("backend ").startswith(f"{package}:")]
         if gone == "tmux":
             assert checked.returncode == 0 and line.startswith("warn") and "foreground" in line
             continue

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from backends.api import BackendInfo, Check
 from botbottle_tui.__main__ import main
 from botbottle_tui.cli import parser
+from botbottle_tui.cli.care import backend_checks
+from botbottle_tui.cli.out import check_line
 
 
 def test_every_verb_resolves() -> None:
@@ -166,3 +169,15 @@ def test_the_dry_run_tells_all_and_each_failure_once(own_state: Path, capsys: py
     told = json.loads(out)
     assert told["remotes"] == {"app": "ssh://git@git.example.org/a.git"} and "egress" in told["sidecars"]
     assert told["limits"]["pids"] > 0 and "NO_SUCH_TEAM" in err
+
+
+def test_doctor_says_of_each_backend_whether_it_can_be_used() -> None:
+    gone = BackendInfo("docker", Check("docker", False, "no engine", "start dockerd"), "")
+    here = BackendInfo("bubblewrap", Check("bubblewrap", True, "0.8.0"), "")
+    assert [check_line(c) for c in backend_checks([here, gone])] == [
+        "ok   backend bubblewrap: usable: 0.8.0",
+        "warn backend docker: not usable: no engine  -> start dockerd",
+    ]
+    assert [check_line(c) for c in backend_checks([gone])] == [
+        "FAIL backend docker: not usable: no engine  -> start dockerd"
+    ]

@@ -47,9 +47,13 @@ def story_picker_keys() -> Story:
 def story_backend_is_asked() -> Story:
     world = FakeWorld(infos=(*FakeWorld().infos, FAKE))
     s = Story.of(world).press("n", "enter").sees("Backend for builder", "> bubblewrap", "no engine answers")
-    s.press("down", "enter").sees("no engine answers at /var/run/docker.sock")
+    s.press("down").sees("! no engine answers at /var/run/docker.sock", "fix: start dockerd").press("enter")
+    s.sees("no engine answers at /var/run/docker.sock; start dockerd")
     s.press("down", "enter").sees("Start builder?", "backend fake")
-    return s.press("q").sees("Backend for builder").press("esc", "esc").sees("Nothing runs")
+    s.press("b").sees("backend bubblewrap", "ready").press("b").sees("backend fake")
+    s.press("q").sees("Backend for builder").press("esc", "esc").sees("Nothing runs")
+    s = Story.of().press("n", "enter", "b")
+    return s.sees("no other backend can be used here (docker: no engine answers at", "start dockerd)")
 
 
 def story_backend_comes_late() -> Story:

@@ -54,6 +54,7 @@ SCENES: dict[str, Callable[[tuple[int, int]], Story]] = {
         .happens(Progressed("builder-1", "building the sandbox"))
     ),
     "picker": lambda size: Story.of(three(), size=size).press("n", "down"),
+    "backends": lambda size: Story.of(size=size).press("N", "enter", "down"),
     "preflight": lambda size: Story.of(size=size).press("n", "end", "enter"),
     "prompt": lambda size: Story.of(FakeWorld(secrets=(SECRET,)), size=size).press("n", "enter", "enter").types("abc"),
     "stop": lambda size: Story.of(three(), size=size).press("2", "x"),
