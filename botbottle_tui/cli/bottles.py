@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from backends.api import BackendError
-from botbottle_tui.cli.out import ask, fail, interactive, say, tell
+from botbottle_tui.cli.out import ask, fail, interactive, say, tell, tell_waiting
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 from sidecar_bundle.shared.visible import visible
@@ -21,7 +21,9 @@ def attach(args: argparse.Namespace) -> int:
     if not interactive():
         fail("attach needs a terminal", f"{args.slug} runs: bottle-dash stop {args.slug} ends it")
         return 2
-    return host.runner.foreground(argv)
+    status = host.runner.foreground(argv)
+    tell_waiting(host.desk.inbox.waiting()[0], args.slug)
+    return status
 
 
 def stop(args: argparse.Namespace) -> int:

@@ -6,10 +6,10 @@ import getpass
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from backends.api import BackendError, Check, Leftover
+from backends.api import BackendError, Check, Leftover, Waiting
 from sidecar_bundle.shared.visible import visible
 
 
@@ -55,6 +55,13 @@ def ask(question: str, word: str = "") -> bool:
         return sys.stdin.readline().strip().lower() in ((word,) if word else ("y", "yes"))
     except KeyboardInterrupt:
         return False
+
+
+def tell_waiting(waiting: Sequence[Waiting], slug: str) -> None:
+    """That proposals of a bottle wait: while its agent had the terminal nobody saw them come."""
+    if count := sum(w.slug == slug for w in waiting):
+        what = "1 proposal waits" if count == 1 else f"{count} proposals wait"
+        tell(f"{what} for your answer: bottle-dash proposals")
 
 
 def secret(question: str, name: str) -> str:

@@ -10,7 +10,7 @@ from types import FrameType
 
 from backends.api import LaunchPlan, LaunchSpec, Prepared, Values, WorkspaceMode
 from backends.provision import agent_env
-from botbottle_tui.cli.out import Steps, ask, check_line, dump, fail, interactive, say, secret, tell
+from botbottle_tui.cli.out import Steps, ask, check_line, dump, fail, interactive, say, secret, tell, tell_waiting
 from botbottle_tui.core.preflight_text import limits_text
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths, work_folder
@@ -75,6 +75,7 @@ def session(host: Host, plan: LaunchPlan, values: Values) -> int:
     ended = any(a.slug == agent.slug and a.state == "done" for a in host.enumerate()[0])
     goes = "is still there (attach starts its agent again)" if ended else "goes on"
     tell(f"{agent.slug} {goes}: bottle-dash attach {agent.slug}, bottle-dash stop {agent.slug}")
+    tell_waiting(host.desk.inbox.waiting()[0], agent.slug)
     return status
 
 

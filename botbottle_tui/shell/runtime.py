@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,7 @@ class Dashboard:
     def hand_over(self, argv: Sequence[str]) -> int:
         """From a worker thread: the terminal belongs to `argv` until it ends; answers its exit status."""
         done: Future[int] = Future()
+        threading.Thread(target=self._ring, args=(done,), daemon=True).start()
 
         def run() -> None:
             try:
@@ -84,6 +86,21 @@ class Dashboard:
 
         self._from_thread(run)
         return done.result()
+
+    def _ring(self, done: Future[int]) -> None:
+        """A bell for each proposal that comes while another program has the terminal and Proposals is not seen."""
+        known, mark = {w.key for w in self.model.proposals or ()}, ""
+        while not done.done():
+            try:
+                mark, waiting, _ = self._world.desk.watch(mark, TICK)
+            except Exception:  # the dashboard's own watch tells of it
+                time.sleep(TICK)
+                continue
+            keys = {w.key for w in waiting}
+            if keys - known and not done.done():
+                sys.stdout.write("\a")
+                sys.stdout.flush()
+            known |= keys
 
     def receive(self, msg: Msg) -> None:
         """One message: the model forward, the screen anew, the effects out."""

@@ -120,7 +120,9 @@ def open_bottle(model: Model, slug: str) -> Step:
 def back(model: Model, slug: str, status: int) -> Step:
     """The terminal is the dashboard's again."""
     ended = f"{slug}: ended with status {status}" if status else f"{slug}: back in the dashboard"
-    return asked(say(model, ended, error=bool(status)), *(() if waiting_for(model, Enumerate) else (Enumerate(),)))
+    if status or model.toast is None:  # else it tells of what came meanwhile
+        model = say(model, ended, error=bool(status))
+    return asked(model, *(() if waiting_for(model, Enumerate) else (Enumerate(),)))
 
 
 def ask_stop(model: Model) -> Step:

@@ -21,6 +21,11 @@ DECIDING = (Review, Lasting, Batch, Typed)
 def seen(model: Model, msg: ProposalsSeen) -> Step:
     """What waits now; the next watch is asked for at once."""
     after = settled(model, replace(model, proposals=msg.waiting, mark=msg.mark, inbox_faults=msg.faults))
+    known = {w.key for w in msg.waiting if model.proposals is None} | {w.key for w in waiting(model)}
+    new = [w for w in msg.waiting if w.key not in known]
+    if new:
+        more = f", and {len(new) - 1} more" if len(new) > 1 else ""
+        after = say(after, f"{new[0].slug} asks: {title_of(new[0])}{more}; w leads there")
     for fault in msg.faults:
         if fault not in model.inbox_faults:
             after = note(after, f"{fault.source}: {fault.message}", error=True)

@@ -31,7 +31,15 @@ def story_a_new_one_appears_by_itself() -> Story:
     s = Story.of(three()).sees("Proposals (0)").press("w").sees("nothing waits for an answer")
     s.world.desk.ask("two-2", "egress-block", RouteRequest("new.example.org", (), "x"), NOW)
     s.tick().sees("Proposals (1)", "+ 0s two-2 route new.example.org (every path)")
+    s.sees("two-2 asks: route new.example.org (every path); w leads there")
     return s.tick(6).sees_no("+ 6s two-2").sees("6s two-2")
+
+
+def story_what_came_while_an_agent_had_the_terminal_is_told() -> Story:
+    s = Story.of(three(), held=[e.Foreground]).press("enter")
+    s.world.desk.ask("two-2", "egress-block", RouteRequest("a.example.org", (), "x"), NOW)
+    s.world.desk.ask("two-2", "egress-block", RouteRequest("b.example.org", (), "x"), NOW)
+    return s.tick().release().sees("two-2 asks: route a.example.org (every path), and 1 more; w leads there")
 
 
 def story_what_waited_before_is_not_new() -> Story:

@@ -59,6 +59,23 @@ def test_from_the_file_to_the_answer(rig: Rig) -> None:
     assert t.end() == 0 and time.monotonic() - start < 1.5, "the watch does not hold up the end"
 
 
+def test_a_bell_rings_for_what_comes_while_an_editor_has_the_terminal(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    monkeypatch.setenv("EDITOR", f"sh -c 'echo it is open; while [ ! -e {go} ]; do sleep 0.1; done'")
+    rig.ask("egress-block", RouteRequest("old.example.org", (), "x"))
+    t = Terminal(rig.home, code=CHILD).until("Proposals (1)").type("e").until("it is open")
+    time.sleep(1)
+    assert b"\a" not in t.more(), "what was there before rings no bell"
+    for i in range(2):
+        rig.ask("egress-block", RouteRequest(f"new{i}.example.org", (), "x"))
+        t.until("\a")
+    go.touch()
+    t.until("Proposals (3)").type("q")
+    assert t.end() == 0
+
+
 def test_an_editor_that_fails_changes_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "false")
     t = (

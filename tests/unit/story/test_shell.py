@@ -205,6 +205,13 @@ class Terminal:
                     assert all(w.encode() in self.seen for w in words), self.seen[-3000:]
         return self
 
+    def more(self) -> bytes:
+        """What was written meanwhile."""
+        self.seen = b""
+        while select.select([self.fd], [], [], 0)[0]:
+            self.seen += os.read(self.fd, 65536)
+        return self.seen
+
     def type(self, text: str) -> Terminal:
         os.write(self.fd, text.encode())
         return self
