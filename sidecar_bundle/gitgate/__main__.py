@@ -18,6 +18,7 @@ if not __package__:
 
 from sidecar_bundle.gitgate import ssh
 from sidecar_bundle.gitgate.agents import FilteredAgent, OperatorAgent, OwnAgent, short_folder
+from sidecar_bundle.gitgate.decisions import Decisions
 from sidecar_bundle.gitgate.mirror import Mirror, git_env
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.run import Failed
@@ -40,7 +41,7 @@ class Gate:
         self._env = git_env(self._state)
         self._faults: dict[str, str] = {}
         self._scanners = Scanners(os.environ.get(layout.GITLEAKS_ENV, ""), self._folder, self._env)
-        self.server = Server(self._state, self._folder, self._scanners)
+        self.server = Server(self._state, self._folder, self._scanners, Decisions(state))
         self.listeners: list[socket.socket] = []
         self._configured = False
         self._mirrors: dict[str, Mirror] = {}

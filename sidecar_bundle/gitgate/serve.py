@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sidecar_bundle.gitgate import hook, refs, request, scan
 from sidecar_bundle.gitgate.client import REQUEST_SECONDS, peek, refuse
+from sidecar_bundle.gitgate.connection import Connection
+from sidecar_bundle.gitgate.decisions import Decisions
 from sidecar_bundle.gitgate.mirror import RECEIVING, Mirror, git_env
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.run import Failed, kill_group, wait
@@ -39,47 +40,15 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-@dataclass
-class Connection:
-    """One client: what it asked for, how long it may still take, and whether the mirror's lock is held for it."""
-
-    mirror: Mirror
-    deadline: float
-    pushes: bool = False
-    began: float = field(default_factory=time.time)
-    fetch_fault: str = ""
-    holds: bool = False
-    judged: bool = False
-    ended: bool = False
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def hold(self) -> None:
-        """The mirror's lock, which a forward took, is this connection's; of one that has ended, nobody's."""
-        with self.guard:
-            self.holds = True
-            if self.ended:
-                self._let_go()
-
-    def release(self, *, ended: bool = False) -> None:
-        """The mirror's refs follow the upstream, or (`ended`) never will."""
-        with self.guard:
-            self.ended |= ended
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self.holds:
-            self.holds = False
-            self.mirror.lock.release()
-
-
 class Server:
     """The bottle's mirrors and clients. `state` is git's part of the bundle's private state."""
 
-    def __init__(self, state: Path, sockets: Path, scanners: Scanners) -> None:
+    def __init__(self, state: Path, sockets: Path, scanners: Scanners, decisions: Decisions) -> None:
         self._state = state
         self._socket = str(sockets / "hook")
         self._env = git_env(state)
         self._scanners = scanners
+        self._decided = decisions.tell
         self._mirrors: dict[str, Mirror] = {}
         self._connections: dict[str, Connection] = {}
         self._processes: set[subprocess.Popen[bytes]] = set()
@@ -133,7 +102,10 @@ class Server:
                 return
             try:
                 self._client(client)
-            except (Failed, request.Refused) as error:
+            except request.Refused as error:
+                self._decided("refuse", "request", None, str(error))
+                refuse(client, str(error))
+            except Failed as error:
                 refuse(client, str(error))
             except OSError as error:
                 refuse(client, f"the gate failed: {error.strerror or type(error).__name__}")
@@ -142,6 +114,13 @@ class Server:
 
     def _client(self, client: socket.socket) -> None:
         asked = request.parse(peek(client), {name: m.remote for name, m in self._mirrors.items()})
+        try:
+            self._serve(client, asked)
+        except Failed as error:
+            self._decided("error", "push" if asked.service == "receive-pack" else "fetch", asked.remote, str(error))
+            raise
+
+    def _serve(self, client: socket.socket, asked: request.Request) -> None:
         mirror = self._mirrors[asked.remote.name]
         connection = Connection(mirror, 0.0, asked.service == "receive-pack")
         first = not mirror.fetched
@@ -157,6 +136,8 @@ class Server:
                 raise Failed(f"{mirror.remote.name} cannot be fetched, and nothing older is served: {error}") from None
             # A push is scanned first, also when it cannot be forwarded afterwards.
             connection.fetch_fault = str(error)
+        if not connection.pushes:
+            self._decided("allow", "fetch", mirror.remote)
         limit = RECEIVING_SECONDS if connection.pushes else FETCHING_SECONDS
         connection.deadline = time.monotonic() + limit
         name = secrets.token_hex(16)
@@ -248,11 +229,14 @@ class Server:
                 self._judges.release()
         except Failed as error:
             say(f"push to {remote.name} rejected: {error}")
+            self._decided("refuse", "push", remote, str(error))
             tell(f"push rejected, nothing was sent: {error}")
             return False
         if leaks:
             rules = ", ".join(sorted({leak.rule for leak in leaks}))
-            say(f"push to {remote.name} rejected: {len(leaks)} findings ({rules[:300]})")
+            found = f"{len(leaks)} finding{'' if len(leaks) == 1 else 's'} ({rules[:300]})"
+            say(f"push to {remote.name} rejected: {found}")
+            self._decided("refuse", "push", remote, f"nothing was sent: {found}")
             for text in scan.explain(leaks, self._scanners.name):
                 tell(text)
             if self._scanners.alone:
@@ -272,10 +256,14 @@ class Server:
             mirror.forward(updates, quarantine, lambda text: tell(f"{remote.host}: {text}"))
         except Failed as error:
             say(f"push to {remote.name} not forwarded: {error}")
+            self._decided("error", "push", remote, f"not forwarded: {error}")
             tell(f"push not forwarded, nothing changed: {error}")
             return False
         connection.hold()
         say(f"push to {remote.name} forwarded: {len(updates)} refs, {commits} commits")
+        names = ", ".join(f"{'-' if u.deletes else ''}{u.ref.removeprefix('refs/heads/')}" for u in updates[:5])
+        more = f" and {len(updates) - 5} more" if len(updates) > 5 else ""
+        self._decided("allow", "push", remote, f"{names}{more}, {commits} commit{'' if commits == 1 else 's'}")
         tell(f"forwarded to {remote.upstream}")
         return True
 

@@ -1,4 +1,4 @@
-"""One line of a bottle's activity log: what egress decided, as JSON that host and bundle both read."""
+"""One line of a bottle's activity log: what a daemon of the bundle decided, as JSON that host and bundle both read."""
 
 from __future__ import annotations
 

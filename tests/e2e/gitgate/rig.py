@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -234,6 +235,13 @@ class World:
         return subprocess.run(
             ["git", *argv], cwd=where, env=self.env, capture_output=True, text=True, timeout=timeout, errors="replace"
         )
+
+    def decided(self) -> list[tuple[str, ...]]:
+        """What the gate wrote into the bottle's activity."""
+        path = self.gate.folder / "state" / layout.ACTIVITY_FILE
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        assert {row["source"] for row in rows} <= {"git-gate"}
+        return [(row["verdict"], row["method"], row["host"] + row["target"], row["reason"]) for row in rows]
 
     def ok(self, *argv: str, **more: Any) -> str:
         """The agent's git, which must succeed: what it said."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sidecar_bundle.gitgate import mirror, serve
+from sidecar_bundle.gitgate.decisions import Decisions
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.shared.config import Remote
 from tests.e2e.gitgate.rawclient import NONE, Pack, connect, send
@@ -50,7 +52,7 @@ def alone() -> Iterator[Alone]:
     env = mirror.git_env(base)
     scanners = Scanners("", base, env)
     scanners.protect({})
-    server = serve.Server(base, base, scanners)
+    server = serve.Server(base, base, scanners, Decisions(base))
     one = mirror.Mirror(base, server.hooks, APP, env)
     server.serve({"app": one})
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -89,6 +91,9 @@ def test_what_a_killed_git_left_goes_with_the_next_connection(alone: Alone, tmp_
         now = place.stat().st_mtime
         os.utime(place, (now - age, now - age))
     assert "not forwarded" in alone.push(tmp_path)
+    until = time.monotonic() + 5  # the client has its answer before the gate has swept
+    while len(alone.incoming) > 1 and time.monotonic() < until:
+        time.sleep(0.02)
     assert alone.incoming == ["tmp_objdir-incoming-new"]
 
 

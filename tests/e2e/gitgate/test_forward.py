@@ -46,6 +46,7 @@ def test_what_the_upstream_says_reaches_the_client_and_nothing_changes(world: Wo
     world.commit("a.txt", "2\n")
     said = world.fails("push", "origin", "main", "main:locked")
     assert "branch locked is protected" in said and "nothing changed" in said
+    assert world.decided()[-1][:2] == ("error", "git push") and "not forwarded: " in world.decided()[-1][3]
     assert rig.refs(up(world)) == {"refs/heads/main": first}
     assert world.ok("ls-remote", "origin", "refs/heads/*").split() == [first, "refs/heads/main"]
 
@@ -89,6 +90,7 @@ def test_a_dead_upstream_is_told_and_the_gate_still_serves(bare: World) -> None:
     assert "Connection refused" in said and "nothing changed" in said
     said = bare.fails("fetch", bare.remotes["gone"].upstream)
     assert "nothing older is served" in said
+    assert [row[:2] for row in bare.decided()] == [("error", "git push"), ("error", "git fetch")]
     bare.commit("b.txt", rig.GITHUB)
     said = bare.fails("push", bare.remotes["gone"].upstream, "main")
     assert "github-pat" in said and "refused" not in said
@@ -167,6 +169,8 @@ def test_undeclared_upstreams_and_near_misses(world: World) -> None:
     gate = f"git://127.0.0.1:{world.gate.port}"
     for path in ("/../app.git", "/app.git/objects", "/nothing.git", "//app.git"):
         assert "not a declared upstream" in world.fails("ls-remote", gate + path)
+    told = world.decided()
+    assert {row[:2] for row in told} == {("refuse", "git request")} and "not a declared upstream" in told[-1][3]
     assert "only fetch and push" in world.fails("archive", f"--remote={gate}/app.git", "HEAD")
     world.ok("ls-remote", gate + "/app.git")
 

@@ -25,6 +25,8 @@ def test_a_clean_push_arrives_and_comes_back(world: World) -> None:
     assert rig.refs(up(world)) == {"refs/heads/main": tip}
     world.ok("clone", "-q", world.remotes["app"].upstream, str(world.base / "again"))
     assert (world.base / "again" / "file.txt").read_text() == "text\n"
+    where = f"localhost{world.remotes['app'].path}"
+    assert world.decided() == [("allow", "git push", where, "main, 1 commit"), ("allow", "git fetch", where, "")]
 
 
 def test_a_secret_in_the_third_of_five_commits(world: World) -> None:
@@ -37,6 +39,10 @@ def test_a_secret_in_the_third_of_five_commits(world: World) -> None:
     said = world.fails("push", "origin", "main")
     assert third[:10] in said and "config/app.py" in said and "anthropic-key" in said and "gitleaks" in said
     assert rig.ANTHROPIC not in said and not rig.has(up(world), third) and not rig.refs(up(world))
+    (told,) = world.decided()
+    assert (
+        told[:2] == ("refuse", "git push") and "1 finding (anthropic-key)" in told[3] and rig.ANTHROPIC not in told[3]
+    )
     # The clean branch is forwarded.
     world.ok("checkout", "-q", "-b", "clean", "HEAD~3")
     tip = world.commit("b.txt", "clean\n")

@@ -16,13 +16,13 @@ import pytest
 from sidecar_bundle.gitgate import ssh
 from sidecar_bundle.gitgate.agents import FilteredAgent
 from sidecar_bundle.gitgate.brought import Row, parse_raw
+from sidecar_bundle.gitgate.connection import Connection
 from sidecar_bundle.gitgate.gitleaks import forms
 from sidecar_bundle.gitgate.mirror import FETCH_SECONDS, FIRST_FETCH_SECONDS, Mirror
 from sidecar_bundle.gitgate.own import Scanners
 from sidecar_bundle.gitgate.refs import allowed, updates
 from sidecar_bundle.gitgate.request import Refused, error_packet, length, parse
 from sidecar_bundle.gitgate.run import Done, Failed, run
-from sidecar_bundle.gitgate.serve import Connection
 from sidecar_bundle.shared.config import Remote
 
 APP = Remote(
