@@ -7,6 +7,7 @@ import sys
 
 from backends.api import BackendError
 from botbottle_tui.cli.out import ask, fail, interactive, say, tell, tell_waiting
+from botbottle_tui.core.text import files
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 from sidecar_bundle.shared.visible import visible
@@ -104,7 +105,7 @@ def apply(args: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             fail("apply wants a yes", "--yes where there is no terminal")
             return 2
-        if not ask(f"Apply these {len(found.files)} to the folder?"):
+        if not ask(f"Apply them ({files(len(found.files))})?"):
             tell("nothing was changed")
             return 2
     say(host.apply(args.slug, found.seen))

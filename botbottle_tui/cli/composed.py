@@ -3,4 +3,4 @@
 from botbottle_tui.host.launching import Host
 from botbottle_tui.host.paths import host_paths
 
-WORLD = Host(host_paths())
+WORLD = Host(host_paths(), via="dashboard")

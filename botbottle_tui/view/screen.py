@@ -62,7 +62,7 @@ def status(model: Model) -> list[Line]:
     cols = max(10, model.size[0])
     if model.toast is not None:
         mark = "! " if model.toast.error else ""
-        return wrapped([line(mark + model.toast.text)], cols)[:MOST_STATUS]
+        return wrapped([line(mark + model.toast.text)], cols)[: max(MOST_STATUS, model.size[1] // 3)]
     slow = [f for f in model.in_flight if model.now - f.since >= SLOW and not isinstance(f.effect, QUIET)]
     text = ", ".join(f"{label(f.effect)} ({age(model.now - f.since)}) {f.line}".rstrip() for f in slow)
     return wrapped([line(text, "dim")], cols)[:1]

@@ -39,7 +39,7 @@ def test_it_asks(
     assert main(["apply", "a-1"]) == status
     out, err = capsys.readouterr()
     assert "M  a<U+202E>.txt\nA  new-0\n" in err and "and 11 more" in err and "bottle-dash diff a-1" in err
-    assert "Apply these 41 to the folder? [y/N]" in err
+    assert "Apply them (41 files)? [y/N]" in err
     assert applied == ([("a-1", "the tree")] if typed == "y\n" else []) and bool(out) == bool(applied)
 
 
