@@ -159,10 +159,10 @@ def test_a_container_that_someone_else_starts_again_runs_nothing(
         with pytest.raises(TimeoutError):
             sock.recv(16)
     # Later than a launch can take, as for most bottles, it ends at once.
-    monkeypatch.setattr(spec, "_STAY", spec._STAY.replace("-lt 60", "-lt 4"))
+    monkeypatch.setattr(spec, "_STAY", spec._STAY.replace("-lt 60", "-lt 10"))
     other = docker.launch(plan("docker"), Values(), None, quiet).agent.slug
     name = spec.Names.of(other).agent
-    time.sleep(4)
+    time.sleep(10)
     for words in (("restart", "-t", "0"), ("start",)):
         docker_cli(*words, name)
         until(lambda: docker_cli("inspect", "-f", "{{.State.Running}}", name) == "false\n")
