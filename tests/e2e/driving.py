@@ -174,6 +174,7 @@ def runs(person: Person) -> list[str]:
 def leftovers(person: Person) -> list[dict[str, Any]]:
     """What `cleanup --dry-run --json` finds of this person's; claims and control groups are the whole machine's."""
     found = json.loads(person.dash("cleanup", "--dry-run", "--json").stdout)["leftovers"]
+    found = [one for one in found if not one["left"]]
     own = [*runs(person), str(person.state)]
     return [one for one in found if one["kind"] not in ("uid", "cgroup") or any(o in str(one) for o in own)]
 
