@@ -1,6 +1,6 @@
 # Every target sets up what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick check bench docs soak fuzz test-all clean
+.PHONY: help setup run test gates quick bench docs soak fuzz test-all clean
 MAKEFLAGS += --no-print-directory
 PREPARE := .ci/prepare
 BIN := .venv/bin
@@ -21,16 +21,16 @@ test: ## set everything up and run every test that this machine can run; ends wi
 	@$(BIN)/bottle-dash setup
 	@$(BIN)/python -m pytest -rs tests
 
-quick: ## linters, types, import contracts and unit tests: under a minute
+gates: ## linters, types, import contracts, and that the generated parts of the documents are up to date
 	@$(PREPARE) python
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest tests/unit
-
-check: quick ## quick, and that the generated parts of the documents are up to date
 	@$(BIN)/python -m tests.docs --check
+
+quick: gates ## gates, then the unit tests
+	@$(BIN)/python -m pytest tests/unit
 
 docs: ## regenerate the generated parts of the documents
 	@$(PREPARE) python
