@@ -294,7 +294,8 @@ def test_an_approved_image_is_built_or_everything_stays(docker: DockerBackend) -
 
     good = ask(f"{ON}RUN echo new > /usr/local/share/marker")
     done, faults = approve(good)
-    assert (done, faults) == ((f"{slug}: capability-block approved",), ()) and container(slug) != before
+    what = f"{slug}: capability-block approved: 4 lines of Dockerfile"
+    assert (done, faults) == ((what,), ()) and container(slug) != before
     assert stored.read_text().endswith("/share/marker\n")
     assert docker.exec(slug, "cat /usr/local/share/marker").stdout == "new\n"
     answer = json.loads((exchange.answers / f"{good}.response.json").read_text())
