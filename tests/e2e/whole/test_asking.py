@@ -80,7 +80,7 @@ def test_a_rejection_brings_its_reason_and_one_for_good_is_written(whole: Whole)
     dash.wait(r"\+ +- host: other\.example")
     assert manifest.read_text() == before
     dash.keys("y")
-    dash.wait("egress-block approved, for good")
+    dash.wait("egress-block approved for good")
     granted(whole, agent, asked, "other.example")
     assert "is not allowed" in whole.curl("https://other.example/elsewhere")[1]
     added = manifest.read_text().replace(before.rstrip("-\n"), "")
