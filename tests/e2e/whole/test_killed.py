@@ -76,9 +76,10 @@ git checkout -q -b leaks-{name}; echo 'key = "{GITHUB}"' > key; git add -A; git 
 def test_git_pushes_clean_and_refuses_what_leaks(whole: Whole) -> None:
     """The control of what follows."""
     clean, leaks = repository(whole, "calm")
+    before = len(whole.activity())
     assert "forwarded to" in whole.inside("cd ~/calm; git push origin clean-calm")
     assert "github-pat" in whole.inside("cd ~/calm; git push origin leaks-calm")
-    told = [(a["verdict"], a["reason"]) for a in whole.activity() if a["source"] == "git-gate"]
+    told = [(a["verdict"], a["reason"]) for a in whole.activity()[before:] if a["source"] == "git-gate"]
     assert told[0][0] == "allow" and "clean-calm" in told[0][1]
     assert told[-1][0] == "refuse" and "github-pat" in told[-1][1]
     assert refs(whole.repository)["refs/heads/clean-calm"] == clean and not has(whole.repository, leaks)
