@@ -6,6 +6,7 @@ import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 
 from agent_image.providers import HOME, PROMPT_PATH, WORKSPACE, Provider
 from backends.api import EnvVar, GeneratedFile
@@ -147,12 +148,18 @@ def system_files(slug: str, uid: int = 1000) -> tuple[GeneratedFile, ...]:
     )
 
 
-def packed(files: Sequence[GeneratedFile]) -> bytes:
-    """A tar of files for a running bottle, to be unpacked at its root."""
+# Takes what `packed` makes, inside a bottle.
+UNPACK = ("tar", "-xpf", "-", "-C", "/", "--no-same-owner", "--no-overwrite-dir")
+
+
+def packed(files: Sequence[GeneratedFile], folders: Sequence[tuple[str, Path]] = ()) -> bytes:
+    """A tar of files, and of whole host `folders` as (path inside, folder), for a running bottle: see `UNPACK`."""
     buffer = BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for file in files:
             info = tarfile.TarInfo(file.path.lstrip("/"))
             info.size, info.mode, info.mtime = len(file.content), file.mode, int(time.time())
             tar.addfile(info, BytesIO(file.content))
+        for inside, folder in folders:
+            tar.add(folder, inside.lstrip("/"))
     return buffer.getvalue()

@@ -209,7 +209,7 @@ class BubblewrapBackend:
 
     def copy_in(self, slug: str, files: Sequence[GeneratedFile]) -> None:
         """Files into the running bottle, as the agent's user."""
-        argv = self.exec_argv(slug, ["tar", "-xpf", "-", "-C", "/", "--no-same-owner"], tty=False)
+        argv = self.exec_argv(slug, provision.UNPACK, tty=False)
         env = provision.base_env(PROVIDERS["shell"])
         done = self.runner.run(argv, input=provision.packed(files), timeout=60, env=env)
         if done.status:

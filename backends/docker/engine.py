@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import socket
 import struct
-import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backends import provision
 from backends.api import BackendError, ExecResult, GeneratedFile
 
 START = "start the Docker engine (systemctl start docker), or choose another: docker context use NAME"
@@ -170,22 +169,8 @@ def copy(
 
     The engine itself puts nothing into a tmpfs, nor anything below a read-only root.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in files:
-            info = tarfile.TarInfo(file.path.lstrip("/"))
-            info.size, info.mode, info.mtime, info.uid, info.gid = (
-                len(file.content),
-                file.mode,
-                int(time.time()),
-                uid,
-                uid,
-            )
-            tar.addfile(info, io.BytesIO(file.content))
-        for inside, folder in folders:
-            tar.add(folder, inside.lstrip("/"))
-    argv = ["tar", "-xpf", "-", "-C", "/", "--no-same-owner", "--no-overwrite-dir"]
-    done = run(api, container, argv, user=f"{uid}:{uid}", data=buffer.getvalue())
+    data = provision.packed(files, folders)
+    done = run(api, container, provision.UNPACK, user=f"{uid}:{uid}", data=data)
     if done.status:
         last = done.stderr.strip().splitlines()[-1:] or [f"tar ended with {done.status}"]
         raise BackendError(f"cannot copy into {container}: {last[0]}")

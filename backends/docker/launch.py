@@ -187,9 +187,9 @@ class Launcher:
     ) -> None:
         own = [f for f in provision.ca_files((run / "roots.pem").read_text(), ca) if not f.path.startswith("/etc/")]
         skills = [(f"{HOME}/{plan.provider.skills_dir}/{skill.name}", skill) for skill in plan.skills]
-        made = engine.run(api, container, ["mkdir", "-p", WORKSPACE], user=f"{uid}:{uid}")
-        if made.status:
-            raise BackendError(f"cannot make {WORKSPACE}: {made.stderr.strip()}")
+        done = engine.run(api, container, ["mkdir", "-p", WORKSPACE], user=f"{uid}:{uid}")
+        if done.status:
+            raise BackendError(f"cannot make {WORKSPACE}: {done.stderr.strip()}")
         more = [origin.shown, GeneratedFile(spec.LAUNCHED, "")]
         engine.copy(api, container, [*plan.files, *own, *more], uid=uid, folders=skills)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_image.providers import HOME, PROVIDERS
+from backends import provision
 from backends.alive import maker_alive, mark
 from backends.api import BackendError, Fault, GeneratedFile, HostPaths, Leftover, Progress
 from backends.bundle_env import upstream_ca
@@ -24,6 +25,7 @@ from backends.holder import client
 # A rebuild under way: a folder, since that is what is marked with its maker.
 BEGUN = "rebuild"
 _PLAN = "plan.json"
+_NEXT = "-next"  # after the name of the agent's container
 _END_SECONDS = 10.0
 
 
@@ -112,9 +114,6 @@ def sweep(root: Path, leftovers: Sequence[Leftover]) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-_NEXT = "-next"
-
-
 def _next(names: spec.Names) -> str:
     return names.agent + _NEXT
 
@@ -146,8 +145,7 @@ def _signal(api: Any, container: str, user: str, name: str) -> None:
 
 
 def _move(api: Any, source: str, target: str, user: str) -> None:
-    unpack = ["tar", "-xpf", "-", "-C", "/", "--no-same-owner", "--no-overwrite-dir"]
-    done = engine.run(api, target, unpack, user=user, data=_files(api, source, user))
+    done = engine.run(api, target, provision.UNPACK, user=user, data=_files(api, source, user))
     if done.status:
         last = done.stderr.strip().splitlines()[-1:] or [f"tar ended with {done.status}"]
         raise BackendError(f"the agent's files cannot be moved: {last[0][:200]}")

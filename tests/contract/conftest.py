@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,7 @@ from backends.docker.driver import DockerBackend
 from backends.fake.driver import FakeBackend
 from tests.conftest import need
 
+B = TypeVar("B", bound=Backend)
 BACKENDS: dict[str, Callable[[HostPaths], Backend]] = {
     "fake": FakeBackend,
     "bubblewrap": BubblewrapBackend,
@@ -27,27 +29,30 @@ def paths(home: Path) -> HostPaths:
     return HostPaths(home, cache)
 
 
-@pytest.fixture(params=sorted(BACKENDS))
-def backend(request: pytest.FixtureRequest, own_state: Path) -> Iterator[Backend]:
-    """Each backend; its bottles are stopped afterwards."""
-    made = BACKENDS[request.param](paths(own_state))
+def used(made: B) -> Iterator[B]:
+    """A backend for one test, where this machine has it; its bottles are stopped afterwards."""
     check = made.available()
     if not check.ok:
-        need(request.param, check.detail)
+        need(made.name, check.detail)
     yield made
     for agent in made.enumerate()[0]:
         made.stop(agent.slug)
     made.close()
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def backend(request: pytest.FixtureRequest, own_state: Path) -> Iterator[Backend]:
+    """Each backend."""
+    yield from used(BACKENDS[request.param](paths(own_state)))
 
 
 @pytest.fixture
 def bubblewrap(own_state: Path) -> Iterator[BubblewrapBackend]:
     """The bubblewrap backend alone."""
-    made = BubblewrapBackend(paths(own_state))
-    check = made.available()
-    if not check.ok:
-        need("bubblewrap", check.detail)
-    yield made
-    for agent in made.enumerate()[0]:
-        made.stop(agent.slug)
-    made.close()
+    yield from used(BubblewrapBackend(paths(own_state)))
+
+
+@pytest.fixture
+def docker(own_state: Path) -> Iterator[DockerBackend]:
+    """The docker backend alone."""
+    yield from used(DockerBackend(paths(own_state)))

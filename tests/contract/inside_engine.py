@@ -34,14 +34,6 @@ def engine() -> Iterator[docker_engine.Engine]:
         yield made
 
 
-@pytest.fixture
-def docker(own_state: Path) -> Iterator[DockerBackend]:
-    made = DockerBackend(paths(own_state))
-    yield made
-    for agent in made.enumerate()[0]:
-        made.stop(agent.slug)
-
-
 def docker_cli(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True).stdout
 

@@ -19,7 +19,6 @@ from backends.docker.driver import DockerBackend
 from tests.conftest import need
 from tests.contract.plans import plan
 from tests.contract.test_contract import quiet, until
-from tests.contract.test_docker import docker as docker  # the fixture
 
 PLUGIN = "BOT_BOTTLE_COMPOSE"  # names the plugin's program where docker does not find it by itself
 COMPOSE = "com.docker.compose."

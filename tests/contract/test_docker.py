@@ -38,17 +38,6 @@ for host in sys.argv[1:]:
 """
 
 
-@pytest.fixture
-def docker(own_state: Path) -> Iterator[DockerBackend]:
-    made = DockerBackend(paths(own_state))
-    check = made.available()
-    if not check.ok:
-        need("docker", check.detail)
-    yield made
-    for agent in made.enumerate()[0]:
-        made.stop(agent.slug)
-
-
 def host_addresses(slug: str) -> list[str]:
     """Addresses of the engine's host, as the bottle's outer network and the default one know them."""
     with engine.engine("addresses") as api:

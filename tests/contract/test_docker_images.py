@@ -19,8 +19,6 @@ from backends.docker.driver import DockerBackend
 from botbottle_tui.host.launching import Host
 from sidecar_bundle.shared import queue
 from sidecar_bundle.shared.proposal import CapabilityRequest, make_proposal
-from tests.conftest import need
-from tests.contract.conftest import paths
 from tests.contract.plans import plan
 from tests.contract.test_contract import Terminal, quiet, until
 from tests.contract.test_docker import ON_LINK, host_addresses, listener
@@ -35,17 +33,6 @@ def no_images_stay() -> Iterator[None]:
     with engine.engine("images of these tests") as api:
         for image in api.images(filters={"label": MARK}):
             api.remove_image(image["Id"], force=True)
-
-
-@pytest.fixture
-def docker(own_state: Path) -> Iterator[DockerBackend]:
-    made = DockerBackend(paths(own_state))
-    check = made.available()
-    if not check.ok:
-        need("docker", check.detail)
-    yield made
-    for agent in made.enumerate()[0]:
-        made.stop(agent.slug)
 
 
 def container(slug: str) -> str:
