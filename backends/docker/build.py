@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from backends.api import BackendError, Progress
+from backends.docker import proof, spec
 from backends.docker.images import BASE_ENV, Image
-from backends.docker.spec import PREFIX
 from sidecar_bundle.shared.visible import visible
 
 SILENCE = 1800  # seconds without a word from the engine
@@ -47,7 +47,7 @@ class Builder:
     """Builds for the state folder `home`, where its logs are kept."""
 
     def __init__(self, home: Path) -> None:
-        self.logs = home / "logs"
+        self.home, self.logs = home, home / "logs"
 
     def ensure(
         self, api: Any, images: Sequence[Image], progress: Progress, *, pull: bool = False, fresh: bool = False
@@ -77,7 +77,7 @@ class Builder:
                     custom_context=True,
                     dockerfile=image.dockerfile,
                     tag=image.tag,
-                    labels={PREFIX + "image": "1"},
+                    labels=spec.image_labels(proof.owner(self.home)),
                     buildargs=dict(image.args),
                     # What stands on an image of ours is nowhere else to be had.
                     pull=pull and image.on is None,

@@ -167,7 +167,7 @@ class DockerBackend:
     def leftovers(self, *, images: bool = False) -> tuple[Leftover, ...]:
         """What dead bottles and rebuilds of this state folder left on the engine and as folders; and unused images."""
         found = (*remains.find(self.root), *rebuild.unfinished(self.root))
-        return (*found, *(remains.images() if images else ()))
+        return (*found, *(remains.images(self.root) if images else ()))
 
     def foreign(self) -> tuple[Leftover, ...]:
         """Of other users, state folders and hosts, on this engine."""

@@ -144,12 +144,13 @@ def foreign(root: Path) -> tuple[Leftover, ...]:
     return tuple(found.values())
 
 
-def images() -> tuple[Leftover, ...]:
-    """Images of bottles, whoever built them, that no container is made of."""
+def images(root: Path) -> tuple[Leftover, ...]:
+    """Images of bottles that this user built on this host, and that no container is made of."""
     out = []
+    ours = {"label": [f"{key}={value}" for key, value in spec.image_labels(proof.owner(root)).items()]}
     with engine.engine("looking for images") as api:
         used = {one["ImageID"] for one in api.containers(all=True)}
-        for one in api.images(filters={"label": [f"{spec.PREFIX}image=1"]}):
+        for one in api.images(filters=ours):
             if one["Id"] not in used:
                 names = [tag for tag in one.get("RepoTags") or () if tag.startswith("bot-bottle-")]
                 out += [Leftover("docker", "image", name, "", "of bottles") for name in names or [one["Id"]]]

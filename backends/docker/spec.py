@@ -85,6 +85,11 @@ def labels(
     return out | {COMPOSE + key: value for key, value in compose.items()}
 
 
+def image_labels(owner: Owner) -> dict[str, str]:
+    """The label of an image: all of an engine share it, and who built it may remove it. One, since each is a step."""
+    return {PREFIX + "image": f"{owner.uid}@{owner.host}"}
+
+
 def composed(wanted: Mapping[str, Any], image: str) -> dict[str, str]:
     """The labels of a container that is about to be made, with those that tell what of: `image` is the image's id."""
     made = json.dumps({**wanted, "config": {**wanted["config"], "labels": {}}}, sort_keys=True, default=str)

@@ -9,12 +9,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from backends.api import BackendError, Decision, LaunchSpec, Values, WorkspaceMode
-from backends.docker import engine, images, rebuild, spec
+from backends.docker import engine, images, proof, rebuild, spec
 from backends.docker.driver import DockerBackend
 from botbottle_tui.host.launching import Host
 from sidecar_bundle.shared import queue
@@ -304,3 +306,17 @@ def test_a_change_of_the_bundles_code_is_built_in_a_moment(docker: DockerBackend
     assert [name.partition(":")[0] for name, new in built if new] == ["bot-bottle-sidecars"]
     with engine.engine("images of these tests") as api:
         api.remove_image(next(name for name, new in built if new))
+
+
+def test_an_image_is_removed_by_who_built_it(docker: DockerBackend) -> None:
+    """Unused, it is a leftover of whoever built it, and of nobody else on the engine."""
+    mine = proof.owner(docker.root)
+    others = replace(mine, uid=mine.uid + 1), replace(mine, host="elsewhere")
+    tags = [f"bot-bottle-test-{uuid.uuid4().hex}:1" for _ in (mine, *others)]
+    with engine.engine("images of these tests") as api:
+        for tag, who in zip(tags, (mine, *others), strict=True):
+            text = BytesIO(f"FROM scratch\nLABEL {MARK}\n".encode())
+            list(api.build(fileobj=text, tag=tag, labels=spec.image_labels(who)))
+            assert api.inspect_image(tag)
+    found = {one.ident for one in docker.leftovers(images=True) if one.kind == "image"}
+    assert found & set(tags) == {tags[0]}
