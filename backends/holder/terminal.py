@@ -17,6 +17,7 @@ _ROUNDS = 16  # reads in one go, so that nobody else waits long
 _QUIET = 0.03  # seconds without output after which the screen is brought up to date
 _STEADY = 0.5  # the same for output that never pauses but is little
 _SETTLE = 16 << 10  # bytes read onto the screen in one go
+_BEGINNING = 20  # pieces of output; the first can be an echo
 _GRACE = 2.0  # seconds that an agent has to end after each signal
 
 Size = tuple[int, int]
@@ -50,6 +51,7 @@ class Terminal:
         self._typed = bytearray()
         self._blocked = False  # the terminal takes no more input for now
         self._heard = 0.0
+        self._spoke = 0  # how often the run has written something
         self._settled = 0.0
 
     @property
@@ -76,7 +78,7 @@ class Terminal:
         agent = self._spawn(self.pid != 0, self.size)
         self._agent, self.pid, self.status = agent, agent.pid, None
         self._typed.clear()
-        self._blocked = False
+        self._blocked, self._spoke = False, 0
         self._loop.watch(agent.master, self._read)
         if agent.pidfd >= 0:
             self._loop.watch(agent.pidfd, self._look)
@@ -157,6 +159,10 @@ class Terminal:
                 more = False
                 self._loop.unwatch(agent.master)
                 agent.close_terminal()
+        if chunks and self._spoke < _BEGINNING:
+            # `docker exec` passes a size on only once the command inside runs: it may have been set before.
+            self._spoke += 1
+            agent.signal(signal.SIGWINCH)
         if chunks:
             self._heard = time.monotonic()
             self.show(b"".join(chunks))

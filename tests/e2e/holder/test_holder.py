@@ -45,6 +45,20 @@ def test_attach_type_see(hold: Hold) -> None:
     assert (status["state"], status["clients"], status["terms"]) == ("running", 1, ["xterm-256color"])
 
 
+def test_who_missed_the_first_size_is_told_again_when_it_speaks(hold: Hold) -> None:
+    """As `docker exec`, which passes on no size before the command inside runs."""
+    told = "signal.signal(signal.SIGWINCH, lambda *_: print('told', *os.get_terminal_size(), flush=True))"
+    quiet = (
+        "import os, signal, sys, termios; a = termios.tcgetattr(0); a[3] &= ~termios.ECHO; termios.tcsetattr(0, 0, a)"
+    )
+    bottle = hold(["python3", "-c", f"{quiet}\ninput()\n{told}\nprint('up', flush=True)\nwhile True: signal.pause()"])
+    tty = bottle.attach(rows=31, cols=101)
+    bottle.wait_for(rows=31, cols=101)
+    time.sleep(0.3)  # the terminal echoes no more
+    tty.type("\r")
+    assert tty.sees("told 101 31")
+
+
 def test_a_killed_client_leaves_the_agent_and_its_screen(hold: Hold) -> None:
     bottle = hold(SHELL)
     tty = bottle.attach()
