@@ -65,7 +65,7 @@ def test_a_bell_rings_for_what_comes_while_an_editor_has_the_terminal(
     go = tmp_path / "go"
     monkeypatch.setenv("EDITOR", f"sh -c 'echo it is open; while [ ! -e {go} ]; do sleep 0.1; done'")
     rig.ask("egress-block", RouteRequest("old.example.org", (), "x"))
-    t = Terminal(rig.home, code=CHILD).until("Proposals (1)").type("e").until("it is open")
+    t = Terminal(rig.home, code=CHILD).until("Agents (1)", "Proposals (1)").type("e").until("it is open")
     time.sleep(1)
     assert b"\a" not in t.more(), "what was there before rings no bell"
     for i in range(2):
